@@ -1,0 +1,48 @@
+//! Weir, an Equipment Identity Register (EIR) for LTE cores: answers MMEs and
+//! SGSNs over Diameter S13 whether a device may attach.
+//!
+//! # The path of a request
+//!
+//! ```text
+//! socket ─▶ buffer ─▶ frame ─▶ Message ─▶ peer machine ─▶ IdentityCheckRequest
+//!                                                                  │
+//! socket ◀─ buffer ◀─ ECA bytes ◀─ Verdict ◀─ Rulebook::decide ◀─ Inquiry
+//! ```
+//!
+//! Everything between the two sockets is pure: bytes, a rulebook and the time
+//! go in, bytes come out. No allocation after warm-up, no lock, no await. The
+//! rulebook (all lists, bindings and policies, immutable) is held by one guard
+//! for the batch of requests that a read brought, so each answer is from one
+//! rulebook, old or new.
+//!
+//! # Layers
+//!
+//! Arrows stand for "may use".
+//!
+//! ```text
+//! main ─▶ cli ─▶ net ─▶ connection ─▶ service ─▶ s13 ─▶ base ─▶ wire
+//!                                        └─▶ policy ─▶ equipment ◀─ lists
+//! load             config, lists, policy; for reload and cli
+//! config, error    main, cli, net, reload, load
+//! time             everybody
+//! ```
+//!
+//! * [`wire`], `base`, `s13`: the protocol. It does not know what an IMEI
+//!   means.
+//! * `equipment`, `policy`: the register. It does not know Diameter.
+//! * `service` joins both, `connection` is one connection without its
+//!   socket.
+//! * `lists`, `config`, `load`: from files to a rulebook.
+//! * `net`, `reload`, `cli`, `capture`, `metrics`: the shells, behind the
+//!   feature `server`. Only they know sockets, clocks, threads and logs.
+//!
+//! # Bytes that make no sense
+//!
+//! have three outcomes and no more: *incomplete* (wait for the rest), *answer*
+//! (the header is readable: the Result-Code of a [`wire::Fault`], and the
+//! connection lives on), *broken* (the message boundary is lost: the
+//! connection is aborted).
+#![deny(unsafe_code)]
+
+pub mod time;
+pub mod wire;
