@@ -27,7 +27,7 @@
 //! time             everybody
 //! ```
 //!
-//! * [`wire`], [`base`], `s13`: the protocol. It does not know what an IMEI
+//! * [`wire`], [`base`], [`s13`]: the protocol. It does not know what an IMEI
 //!   means.
 //! * `equipment`, `policy`: the register. It does not know Diameter.
 //! * `service` joins both, `connection` is one connection without its
@@ -45,5 +45,6 @@
 #![deny(unsafe_code)]
 
 pub mod base;
+pub mod s13;
 pub mod time;
 pub mod wire;
