@@ -29,7 +29,7 @@
 //!
 //! * [`wire`], [`base`], [`s13`]: the protocol. It does not know what an IMEI
 //!   means.
-//! * `equipment`, `policy`: the register. It does not know Diameter.
+//! * [`equipment`], [`policy`]: the register. It does not know Diameter.
 //! * `service` joins both, `connection` is one connection without its
 //!   socket.
 //! * `lists`, `config`, `load`: from files to a rulebook.
@@ -45,6 +45,8 @@
 #![deny(unsafe_code)]
 
 pub mod base;
+pub mod equipment;
+pub mod policy;
 pub mod s13;
 pub mod time;
 pub mod wire;

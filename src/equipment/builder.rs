@@ -1,0 +1,316 @@
+//! From rules to a snapshot.
+
+use rustc_hash::FxHashMap;
+use thiserror::Error;
+
+use super::bindings::{Exceptions, ImsiIndex};
+use super::index::RuleIndexBuilder;
+use super::record::{NONE, Records};
+use super::snapshot::{Bindings, Catalogue, List, ListKind, Rules, Source};
+use super::texts::TextsBuilder;
+use super::{BindingSpec, Counts, FileId, Imsi, ListId, RuleId, RuleSpec, Snapshot, Status, Terms};
+
+//----------- Builder ---------------------------------------------------------
+
+/// Collects lists, and makes a [`Snapshot`] of them.
+///
+/// Lists and files are declared before the rules that stand in them:
+///
+/// ```
+/// use weir::equipment::{Builder, Imei, RuleSpec, Scope, Status, Validity};
+///
+/// let mut builder = Builder::new();
+/// let list = builder.list("stolen", Status::Blacklisted)?;
+/// let file = builder.file("stolen.csv")?;
+/// builder.rule(list, RuleSpec {
+///     scope: Scope::Device(Imei::parse(b"490154203237518").unwrap().device),
+///     status: Status::Blacklisted,
+///     validity: Validity::ALWAYS,
+///     reason: Some("reported by its owner"),
+///     exceptions: &[],
+///     file,
+///     line: 2,
+/// })?;
+/// let snapshot = builder.finish();
+/// assert_eq!(snapshot.counts().devices, 1);
+/// # Ok::<(), weir::equipment::BuildError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Builder {
+    /// The lists.
+    lists: Vec<List>,
+    /// The paths of the files.
+    files: Vec<Box<str>>,
+    /// List, status and dates of all rules and bindings.
+    terms: Interner<Terms>,
+    /// File and reason of all rules and bindings.
+    sources: Interner<Source>,
+    /// The reasons.
+    reasons: TextsBuilder,
+    /// The rules.
+    rules: Records,
+    /// Where the rules are found.
+    index: RuleIndexBuilder,
+    /// Who is excepted from them.
+    exceptions: Exceptions,
+    /// The bindings.
+    bindings: Records,
+    /// Whose bindings they are.
+    bound: Vec<Imsi>,
+    /// Where the bindings are found.
+    bindings_index: ImsiIndex,
+    /// How many there are of each.
+    counts: Counts,
+}
+
+impl Builder {
+    /// A builder that has nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Declares a list of rules. The status is that of lines which name none;
+    /// here it is kept for reports only.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many lists.
+    pub fn list(&mut self, name: &str, status: Status) -> Result<ListId, BuildError> {
+        self.push_list(name, ListKind::Rules { status })
+    }
+
+    /// Declares a list of bindings: what a subscriber is answered who uses a
+    /// device that it is not bound to, and one that it is; `None`: the rules
+    /// decide.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many lists.
+    pub fn binding_list(
+        &mut self,
+        name: &str,
+        mismatch: Status,
+        on_match: Option<Status>,
+    ) -> Result<ListId, BuildError> {
+        self.push_list(name, ListKind::Bindings { mismatch, on_match })
+    }
+
+    /// Declares a file that rules stand in.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many files.
+    pub fn file(&mut self, path: &str) -> Result<FileId, BuildError> {
+        let id = number_of_next(self.files.len(), "files")?;
+        self.files.push(path.into());
+        Ok(FileId(id))
+    }
+
+    /// Adds a rule to a list.
+    ///
+    /// # Errors
+    ///
+    /// If the list or the file is not of this builder, or there are too many
+    /// rules.
+    pub fn rule(&mut self, list: ListId, rule: RuleSpec<'_>) -> Result<(), BuildError> {
+        let Some(ListKind::Rules { .. }) = self.kind_of(list) else {
+            return Err(BuildError::List);
+        };
+        let terms = self.terms.intern(Terms {
+            list,
+            status: rule.status,
+            validity: rule.validity,
+        })?;
+        let source = self.intern_source(rule.file, rule.reason)?;
+        let number = self
+            .rules
+            .push(rule.scope, terms, source, rule.line)
+            .ok_or(BuildError::TooMany("rules"))?;
+        if let Some(next) = self.index.insert(rule.scope, number) {
+            self.rules.link(number, next);
+        }
+        for &imsi in rule.exceptions {
+            self.exceptions
+                .push(imsi, RuleId(number))
+                .ok_or(BuildError::TooMany("exceptions"))?;
+        }
+        *self.counts.of_mut(rule.scope.kind()) += 1;
+        self.count_entry(list);
+        Ok(())
+    }
+
+    /// Adds a binding to a list.
+    ///
+    /// # Errors
+    ///
+    /// If the list or the file is not of this builder, or there are too many
+    /// bindings.
+    pub fn binding(&mut self, list: ListId, binding: BindingSpec<'_>) -> Result<(), BuildError> {
+        let Some(ListKind::Bindings { mismatch, .. }) = self.kind_of(list) else {
+            return Err(BuildError::List);
+        };
+        let terms = self.terms.intern(Terms {
+            list,
+            status: mismatch,
+            validity: binding.validity,
+        })?;
+        let source = self.intern_source(binding.file, binding.reason)?;
+        let number = self
+            .bindings
+            .push(binding.scope, terms, source, binding.line)
+            .ok_or(BuildError::TooMany("bindings"))?;
+        self.bound.push(binding.imsi);
+        if let Some(next) = self.bindings_index.insert(binding.imsi, number) {
+            self.bindings.link(number, next);
+        }
+        self.count_entry(list);
+        Ok(())
+    }
+
+    /// The snapshot of everything that was added.
+    #[must_use]
+    pub fn finish(mut self) -> Snapshot {
+        self.rules.shrink();
+        self.exceptions.shrink();
+        self.bindings.shrink();
+        self.bound.shrink_to_fit();
+        self.counts.exceptions = self.exceptions.len();
+        self.counts.bindings = self.bindings.len();
+        Snapshot::new(
+            Catalogue {
+                lists: self.lists,
+                files: self.files,
+                terms: self.terms.values,
+                sources: self.sources.values,
+                reasons: self.reasons.finish(),
+            },
+            Rules {
+                records: self.rules,
+                index: self.index.finish(),
+                exceptions: self.exceptions,
+            },
+            Bindings {
+                records: self.bindings,
+                imsis: self.bound,
+                index: self.bindings_index,
+            },
+            self.counts,
+        )
+    }
+
+    //--- Helpers
+
+    /// Declares a list of either kind.
+    fn push_list(&mut self, name: &str, kind: ListKind) -> Result<ListId, BuildError> {
+        // The highest number stays free, as with everything else.
+        let id = u16::try_from(self.lists.len())
+            .ok()
+            .filter(|&id| id != u16::MAX)
+            .ok_or(BuildError::TooMany("lists"))?;
+        self.lists.push(List {
+            name: name.into(),
+            kind,
+            entries: 0,
+        });
+        Ok(ListId(id))
+    }
+
+    /// What a list holds, if it was declared.
+    fn kind_of(&self, list: ListId) -> Option<ListKind> {
+        self.lists.get(list.place()).map(|list| list.kind)
+    }
+
+    /// Notes that a list has one entry more.
+    fn count_entry(&mut self, list: ListId) {
+        if let Some(list) = self.lists.get_mut(list.place()) {
+            list.entries += 1;
+        }
+    }
+
+    /// The number of a file with a reason.
+    fn intern_source(&mut self, file: FileId, reason: Option<&str>) -> Result<u32, BuildError> {
+        if file.0 as usize >= self.files.len() {
+            return Err(BuildError::File);
+        }
+        let reason = match reason {
+            Some(text) => self
+                .reasons
+                .intern(text)
+                .filter(|&number| number != NONE)
+                .ok_or(BuildError::TooMany("reasons"))?,
+            None => NONE,
+        };
+        self.sources.intern(Source { file, reason })
+    }
+}
+
+//----------- BuildError ------------------------------------------------------
+
+/// Why something cannot be added to a register.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum BuildError {
+    /// The numbers for these are used up: 65,535 for lists, 4,294,967,295 for
+    /// everything else.
+    #[error("too many {0} for one register")]
+    TooMany(&'static str),
+    /// No list of this builder, or a list of the other kind.
+    #[error("the list was not declared, or holds entries of another kind")]
+    List,
+    /// No file of this builder.
+    #[error("the file was not declared")]
+    File,
+}
+
+/// The number that the next entry gets.
+fn number_of_next(length: usize, what: &'static str) -> Result<u32, BuildError> {
+    u32::try_from(length)
+        .ok()
+        .filter(|&number| number != NONE)
+        .ok_or(BuildError::TooMany(what))
+}
+
+//----------- Interner --------------------------------------------------------
+
+/// Values that are kept once, numbered from 0.
+#[derive(Debug)]
+struct Interner<T> {
+    /// The values by their numbers.
+    values: Vec<T>,
+    /// The numbers of the values.
+    numbers: FxHashMap<T, u32>,
+    /// The last one asked for: lists repeat themselves, line by line.
+    last: Option<(T, u32)>,
+}
+
+impl<T: Copy + Eq + core::hash::Hash> Interner<T> {
+    /// The number of a value, which is kept if it is new.
+    fn intern(&mut self, value: T) -> Result<u32, BuildError> {
+        if let Some((last, number)) = self.last
+            && last == value
+        {
+            return Ok(number);
+        }
+        let number = match self.numbers.get(&value) {
+            Some(&number) => number,
+            None => {
+                let number = number_of_next(self.values.len(), "kinds of entries")?;
+                self.values.push(value);
+                self.numbers.insert(value, number);
+                number
+            }
+        };
+        self.last = Some((value, number));
+        Ok(number)
+    }
+}
+
+impl<T> Default for Interner<T> {
+    fn default() -> Self {
+        Self {
+            values: Vec::new(),
+            numbers: FxHashMap::default(),
+            last: None,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! From a device to the rules that speak of it.
+
+use rustc_hash::FxHashMap;
+
+use super::ranges::{Ranges, RangesBuilder};
+use super::record::{Records, device_svn_key};
+use super::{Device, RuleKind, Scope, Svn, TacPrefix};
+
+//----------- DeviceIndex -----------------------------------------------------
+
+/// An exact index from the number of a device to its first record.
+///
+/// The type is small on purpose: whatever else can find a record by a number
+/// may stand in its place.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DeviceIndex {
+    /// A hash table; its keys are the operator's, so that a fast hash function
+    /// without a secret is good enough.
+    heads: FxHashMap<u64, u32>,
+}
+
+impl DeviceIndex {
+    /// Puts a record first; the one that was first is returned.
+    fn insert(&mut self, key: u64, record: u32) -> Option<u32> {
+        self.heads.insert(key, record)
+    }
+
+    /// The first record.
+    fn find(&self, key: u64) -> Option<u32> {
+        self.heads.get(&key).copied()
+    }
+}
+
+//----------- RuleIndex -------------------------------------------------------
+
+/// The records of all rules, found by what they speak of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RuleIndex {
+    /// Rules for one device with one software version.
+    device_svns: DeviceIndex,
+    /// Rules for one device.
+    devices: DeviceIndex,
+    /// Rules for ranges of devices.
+    ranges: Ranges,
+    /// Rules for one TAC.
+    tacs: FxHashMap<u32, u32>,
+    /// Rules for the TACs that begin alike, by the length of the prefix.
+    prefixes: [FxHashMap<u32, u32>; TacPrefix::MAX_DIGITS],
+}
+
+impl RuleIndex {
+    /// Calls `visitor` with each rule of one kind that covers the device, in
+    /// no particular order.
+    ///
+    /// Takes constant time and the time for each rule; ranges the logarithm
+    /// of their number. A kind without rules costs a comparison.
+    #[inline]
+    pub(super) fn visit(
+        &self,
+        records: &Records,
+        kind: RuleKind,
+        device: Device,
+        svn: Option<Svn>,
+        mut visitor: impl FnMut(u32),
+    ) {
+        let mut visit_chain = |head| {
+            for (number, _) in records.chain(head) {
+                visitor(number);
+            }
+        };
+        match kind {
+            RuleKind::DeviceSvn => {
+                if let Some(svn) = svn {
+                    visit_chain(self.device_svns.find(device_svn_key(device, svn)));
+                }
+            }
+            RuleKind::Device => visit_chain(self.devices.find(device.number())),
+            RuleKind::Range => self.ranges.visit(device, visitor),
+            RuleKind::Tac => visit_chain(self.tacs.get(&device.tac().number()).copied()),
+            RuleKind::TacPrefix => {
+                for (index, prefixes) in self.prefixes.iter().enumerate() {
+                    if prefixes.is_empty() {
+                        continue;
+                    }
+                    if let Some(prefix) = TacPrefix::of(device.tac(), index + 1) {
+                        visit_chain(prefixes.get(&prefix.number()).copied());
+                    }
+                }
+            }
+        }
+    }
+}
+
+//----------- RuleIndexBuilder ------------------------------------------------
+
+/// Collects a [`RuleIndex`].
+#[derive(Debug, Default)]
+pub(super) struct RuleIndexBuilder {
+    /// The index but for its ranges.
+    index: RuleIndex,
+    /// The ranges, which are sorted at the end.
+    ranges: RangesBuilder,
+}
+
+impl RuleIndexBuilder {
+    /// Adds a rule; returns another with the same key, which is to follow it.
+    pub(super) fn insert(&mut self, scope: Scope, record: u32) -> Option<u32> {
+        let index = &mut self.index;
+        match scope {
+            Scope::DeviceSvn(device, svn) => index
+                .device_svns
+                .insert(device_svn_key(device, svn), record),
+            Scope::Device(device) => index.devices.insert(device.number(), record),
+            Scope::Range { from, to } => {
+                self.ranges.push(from, to, record);
+                None
+            }
+            Scope::Tac(tac) => index.tacs.insert(tac.number(), record),
+            Scope::TacPrefix(prefix) => index
+                .prefixes
+                .get_mut(prefix.digits() - 1)
+                .and_then(|prefixes| prefixes.insert(prefix.number(), record)),
+        }
+    }
+
+    /// The index.
+    pub(super) fn finish(self) -> RuleIndex {
+        RuleIndex {
+            ranges: self.ranges.finish(),
+            ..self.index
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What an EIR knows: devices, subscribers, and the rules about them.
+//!
+//! ```text
+//! lists ──▶ Builder ──finish──▶ Snapshot ──visit──▶ policy
+//!              │                   │
+//!          RuleSpec            index · ranges · bindings · terms
+//!          BindingSpec
+//! ```
+//!
+//! The identities come first ([`Imei`], [`Device`], [`Tac`], [`Imsi`]), then
+//! what a rule says ([`Scope`], [`Status`], [`Validity`]), then the register
+//! that holds the rules ([`Builder`], [`Snapshot`]). Nothing here knows
+//! Diameter, a socket or a clock, and nothing here decides: which rules
+//! count, and how they combine, is the business of [`policy`](crate::policy).
+
+use core::fmt;
+
+mod bindings;
+mod builder;
+mod imei;
+mod imsi;
+mod index;
+mod ranges;
+mod record;
+mod rule;
+mod snapshot;
+mod status;
+mod tac;
+mod texts;
+
+pub use self::builder::{BuildError, Builder};
+pub use self::imei::{CheckDigit, Device, Imei, ImeiError, Svn};
+pub use self::imsi::{Imsi, ImsiError};
+pub use self::rule::{
+    BindingId, BindingSpec, FileId, ListId, RuleId, RuleKind, RuleSpec, Scope, Standing, Validity,
+};
+pub use self::snapshot::{BindingView, Counts, ListKind, ListView, RuleView, Snapshot};
+pub use self::status::{Status, StatusError};
+pub use self::tac::{Tac, TacPrefix};
+
+pub(crate) use self::rule::Terms;
+
+/// Digits of which the last ones are hidden, for a log.
+struct Masked {
+    /// The first digits, as a number.
+    shown: u64,
+    /// How many digits are shown.
+    width: usize,
+    /// How many more there are, a star for each.
+    hidden: usize,
+}
+
+impl fmt::Display for Masked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            shown,
+            width,
+            hidden,
+        } = *self;
+        write!(f, "{shown:0width$}{:*<hidden$}", "")
+    }
+}
+
+/// Reads ASCII decimal digits as a number.
+///
+/// `None` if there is no digit, anything but a digit, or so many digits that
+/// the number could leave an `u64` (more than 19).
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || digits.len() > 19 {
+        return None;
+    }
+    let mut number = 0u64;
+    for &byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number * 10 + u64::from(digit);
+    }
+    Some(number)
+}
+
+/// Splits an ASCII prefix off, whatever its case.
+fn strip_prefix<'a>(bytes: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
+    let (head, rest) = bytes.split_at_checked(prefix.len())?;
+    head.eq_ignore_ascii_case(prefix.as_bytes()).then_some(rest)
+}

@@ -1,0 +1,219 @@
+//! Rules and bindings as they are stored.
+
+use super::{Device, Scope, Svn, Tac, TacPrefix};
+
+//----------- Record ----------------------------------------------------------
+
+/// One rule or binding in 24 bytes.
+///
+/// What many records share stands elsewhere, once: the list, status and dates
+/// in the terms, the file and reason in the sources.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record {
+    /// The scope, packed by [`Records`].
+    scope: u64,
+    /// The number of its terms.
+    pub(super) terms: u32,
+    /// The number of its source.
+    pub(super) source: u32,
+    /// The line of the file.
+    pub(super) line: u32,
+    /// The next record with the same key, or [`NONE`].
+    pub(super) next: u32,
+}
+
+/// The number of no record, which ends a chain of them.
+pub(super) const NONE: u32 = u32::MAX;
+
+// More than this, and a register of many devices would not fit in memory.
+const _: () = assert!(size_of::<Record>() == 24);
+
+//----------- Records ---------------------------------------------------------
+
+/// All rules, or all bindings, in the order in which they were added.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Records {
+    /// Them.
+    records: Vec<Record>,
+    /// The ends of the ranges, which are too long to be packed.
+    spans: Vec<(Device, Device)>,
+}
+
+impl Records {
+    /// Appends a record with no successor; `None` if the numbers are used up.
+    pub(super) fn push(&mut self, scope: Scope, terms: u32, source: u32, line: u32) -> Option<u32> {
+        let number = u32::try_from(self.records.len()).ok()?;
+        if number == NONE {
+            return None;
+        }
+        let scope = self.pack(scope);
+        self.records.push(Record {
+            scope,
+            terms,
+            source,
+            line,
+            next: NONE,
+        });
+        Some(number)
+    }
+
+    /// Lets `next` follow on a record.
+    pub(super) fn link(&mut self, number: u32, next: u32) {
+        if let Some(record) = self.records.get_mut(number as usize) {
+            record.next = next;
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The record with this number.
+    pub(super) fn find(&self, number: u32) -> Option<&Record> {
+        self.records.get(number as usize)
+    }
+
+    /// A record and those that follow on it.
+    pub(super) fn chain(&self, head: Option<u32>) -> impl Iterator<Item = (u32, &Record)> {
+        let mut number = head.unwrap_or(NONE);
+        core::iter::from_fn(move || {
+            // Nothing has the number that ends a chain, so the chain ends.
+            let record = self.find(number)?;
+            let current = number;
+            number = record.next;
+            Some((current, record))
+        })
+    }
+
+    /// Gives back the room that is left.
+    pub(super) fn shrink(&mut self) {
+        self.records.shrink_to_fit();
+        self.spans.shrink_to_fit();
+    }
+
+    //--- Scopes
+
+    /// The kind in the top three bits, the digits or a place below.
+    fn pack(&mut self, scope: Scope) -> u64 {
+        let (kind, value) = match scope {
+            Scope::DeviceSvn(device, svn) => (DEVICE_SVN, device_svn_key(device, svn)),
+            Scope::Device(device) => (DEVICE, device.number()),
+            Scope::Range { from, to } => {
+                self.spans.push((from, to));
+                (RANGE, self.spans.len() as u64 - 1)
+            }
+            Scope::Tac(tac) => (TAC, u64::from(tac.number())),
+            Scope::TacPrefix(prefix) => (
+                TAC_PREFIX,
+                (prefix.digits() as u64) << PREFIX_SHIFT | u64::from(prefix.number()),
+            ),
+        };
+        kind << KIND_SHIFT | value
+    }
+
+    /// The scope of a record of this collection.
+    pub(super) fn scope(&self, record: &Record) -> Option<Scope> {
+        let value = record.scope & ((1 << KIND_SHIFT) - 1);
+        Some(match record.scope >> KIND_SHIFT {
+            DEVICE_SVN => Scope::DeviceSvn(
+                Device::from_number(value / 100)?,
+                Svn::from_number(u8::try_from(value % 100).ok()?)?,
+            ),
+            DEVICE => Scope::Device(Device::from_number(value)?),
+            RANGE => {
+                let &(from, to) = self.spans.get(usize::try_from(value).ok()?)?;
+                Scope::Range { from, to }
+            }
+            TAC => Scope::Tac(Tac::from_number(u32::try_from(value).ok()?)?),
+            TAC_PREFIX => {
+                let length = usize::try_from(value >> PREFIX_SHIFT).ok()?;
+                let number = u32::try_from(value & ((1 << PREFIX_SHIFT) - 1)).ok()?;
+                Scope::TacPrefix(TacPrefix::from_number(length, number)?)
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// A device and its software version as one number, below 10¹⁶.
+pub(super) fn device_svn_key(device: Device, svn: Svn) -> u64 {
+    device.number() * 100 + u64::from(svn.number())
+}
+
+/// Where the kind of a packed scope begins.
+const KIND_SHIFT: u32 = 61;
+/// Where the length of a packed prefix begins.
+const PREFIX_SHIFT: u32 = 32;
+
+/// A packed [`Scope::DeviceSvn`].
+const DEVICE_SVN: u64 = 0;
+/// A packed [`Scope::Device`].
+const DEVICE: u64 = 1;
+/// A packed [`Scope::Range`].
+const RANGE: u64 = 2;
+/// A packed [`Scope::Tac`].
+const TAC: u64 = 3;
+/// A packed [`Scope::TacPrefix`].
+const TAC_PREFIX: u64 = 4;
+
+//----------- Tests -----------------------------------------------------------
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_come_back_as_they_were() {
+        let first = Device::from_number(0).unwrap();
+        let last = Device::from_number(99_999_999_999_999).unwrap();
+        let svns = [0, 99].map(|svn| Svn::from_number(svn).unwrap());
+        let scopes = [
+            Scope::DeviceSvn(first, svns[0]),
+            Scope::DeviceSvn(last, svns[1]),
+            Scope::Device(first),
+            Scope::Device(last),
+            Scope::Range {
+                from: first,
+                to: last,
+            },
+            Scope::Range {
+                from: last,
+                to: first,
+            },
+            Scope::Tac(first.tac()),
+            Scope::Tac(last.tac()),
+            Scope::TacPrefix(TacPrefix::from_digits(b"0").unwrap()),
+            Scope::TacPrefix(TacPrefix::from_digits(b"0000000").unwrap()),
+            Scope::TacPrefix(TacPrefix::from_digits(b"9999999").unwrap()),
+        ];
+        let mut records = Records::default();
+        for scope in scopes {
+            records.push(scope, 0, 0, 1).unwrap();
+        }
+        for (number, scope) in scopes.into_iter().enumerate() {
+            let record = records.find(number as u32).unwrap();
+            assert_eq!(records.scope(record), Some(scope));
+        }
+    }
+
+    #[test]
+    fn chains_end() {
+        let scope = Scope::Tac(Tac::MAX);
+        let mut records = Records::default();
+        for line in 0..4 {
+            records.push(scope, 0, 0, line).unwrap();
+        }
+        records.link(3, 1);
+        records.link(1, 0);
+        let chain = |head| {
+            records
+                .chain(head)
+                .map(|(number, _)| number)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(chain(Some(3)), [3, 1, 0]);
+        assert_eq!(chain(Some(2)), [2]);
+        assert_eq!(chain(None), [0; 0]);
+    }
+}

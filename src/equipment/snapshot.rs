@@ -1,0 +1,532 @@
+//! One immutable, indexed register.
+
+use super::bindings::{Exceptions, ImsiIndex};
+use super::index::RuleIndex;
+use super::record::{Record, Records};
+use super::texts::Texts;
+use super::{
+    BindingId, Device, FileId, Imsi, ListId, RuleId, RuleKind, Scope, Status, Svn, Terms, Validity,
+};
+
+//----------- Snapshot --------------------------------------------------------
+
+/// All lists as they were at one moment, indexed for lookups.
+///
+/// A snapshot never changes: a change is a new snapshot. Made by a
+/// [`Builder`](super::Builder).
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// What rules and bindings refer to.
+    catalogue: Catalogue,
+    /// The rules.
+    rules: Rules,
+    /// The bindings.
+    bindings: Bindings,
+    /// How many there are of each.
+    counts: Counts,
+}
+
+impl Snapshot {
+    /// Puts the parts together.
+    pub(super) fn new(
+        catalogue: Catalogue,
+        rules: Rules,
+        bindings: Bindings,
+        counts: Counts,
+    ) -> Self {
+        Self {
+            catalogue,
+            rules,
+            bindings,
+            counts,
+        }
+    }
+
+    /// How many entries there are of each kind.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The lists, in the order in which they were declared.
+    pub fn lists(&self) -> impl ExactSizeIterator<Item = ListView<'_>> {
+        self.catalogue
+            .lists
+            .iter()
+            .enumerate()
+            // There are no more lists than numbers for them.
+            .map(|(index, list)| ListView::new(ListId(index as u16), list))
+    }
+
+    /// The list with this number; `None` if it is another snapshot's.
+    #[must_use]
+    pub fn list(&self, id: ListId) -> Option<ListView<'_>> {
+        let list = self.catalogue.lists.get(id.place())?;
+        Some(ListView::new(id, list))
+    }
+
+    /// The rule with this number; `None` if it is another snapshot's.
+    #[must_use]
+    pub fn rule(&self, id: RuleId) -> Option<RuleView<'_>> {
+        let record = self.rules.records.find(id.0)?;
+        let terms = self.catalogue.terms(record)?;
+        let source = self.catalogue.source(record)?;
+        Some(RuleView {
+            id,
+            list: self.list(terms.list)?,
+            scope: self.rules.records.scope(record)?,
+            status: terms.status,
+            validity: terms.validity,
+            reason: self.catalogue.reasons.find(source.reason),
+            file: self.catalogue.files.get(source.file.0 as usize)?,
+            line: record.line,
+        })
+    }
+
+    /// The binding with this number; `None` if it is another snapshot's.
+    #[must_use]
+    pub fn binding(&self, id: BindingId) -> Option<BindingView<'_>> {
+        let record = self.bindings.records.find(id.0)?;
+        let terms = self.catalogue.terms(record)?;
+        let source = self.catalogue.source(record)?;
+        Some(BindingView {
+            id,
+            list: self.list(terms.list)?,
+            imsi: *self.bindings.imsis.get(id.0 as usize)?,
+            scope: self.bindings.records.scope(record)?,
+            validity: terms.validity,
+            reason: self.catalogue.reasons.find(source.reason),
+            file: self.catalogue.files.get(source.file.0 as usize)?,
+            line: record.line,
+        })
+    }
+
+    //--- Lookups
+
+    /// Calls `visitor` with each rule of one kind that covers the device, in
+    /// no particular order. Allocates nothing.
+    #[inline]
+    pub(crate) fn visit_rules(
+        &self,
+        kind: RuleKind,
+        device: Device,
+        svn: Option<Svn>,
+        mut visitor: impl FnMut(RuleId, &Terms),
+    ) {
+        let Rules { records, index, .. } = &self.rules;
+        index.visit(records, kind, device, svn, |number| {
+            if let Some(record) = records.find(number)
+                && let Some(terms) = self.catalogue.terms(record)
+            {
+                visitor(RuleId(number), terms);
+            }
+        });
+    }
+
+    /// Calls `visitor` with each binding of the subscriber, in no particular
+    /// order. Allocates nothing.
+    #[inline]
+    pub(crate) fn visit_bindings(
+        &self,
+        imsi: Imsi,
+        mut visitor: impl FnMut(BindingId, Scope, &Terms),
+    ) {
+        let Bindings { records, index, .. } = &self.bindings;
+        for (number, record) in records.chain(index.find(imsi)) {
+            if let Some(terms) = self.catalogue.terms(record)
+                && let Some(scope) = records.scope(record)
+            {
+                visitor(BindingId(number), scope, terms);
+            }
+        }
+    }
+
+    /// Calls `visitor` with each rule that the subscriber is excepted from,
+    /// whatever its devices and status, in no particular order. Allocates
+    /// nothing.
+    #[inline]
+    pub(crate) fn visit_exceptions(
+        &self,
+        imsi: Imsi,
+        mut visitor: impl FnMut(RuleId, Scope, &Terms),
+    ) {
+        let Rules {
+            records,
+            exceptions,
+            ..
+        } = &self.rules;
+        for rule in exceptions.of(imsi) {
+            if let Some(record) = records.find(rule.0)
+                && let Some(terms) = self.catalogue.terms(record)
+                && let Some(scope) = records.scope(record)
+            {
+                visitor(rule, scope, terms);
+            }
+        }
+    }
+
+    /// What the bindings of a list answer on a match; `None`: the rules
+    /// decide, or it is no list of bindings.
+    pub(crate) fn on_match(&self, list: ListId) -> Option<Status> {
+        match self.catalogue.lists.get(list.place())?.kind {
+            ListKind::Bindings { on_match, .. } => on_match,
+            ListKind::Rules { .. } => None,
+        }
+    }
+}
+
+//----------- Counts ----------------------------------------------------------
+
+/// How many entries a snapshot has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Rules for one device with one software version.
+    pub device_svns: usize,
+    /// Rules for one device.
+    pub devices: usize,
+    /// Rules for ranges of devices.
+    pub ranges: usize,
+    /// Rules for one TAC.
+    pub tacs: usize,
+    /// Rules for the TACs that begin alike.
+    pub tac_prefixes: usize,
+    /// Subscribers excepted from a rule, counted once for each rule.
+    pub exceptions: usize,
+    /// Bindings.
+    pub bindings: usize,
+}
+
+impl Counts {
+    /// All rules.
+    #[must_use]
+    pub fn rules(&self) -> usize {
+        self.device_svns + self.devices + self.ranges + self.tacs + self.tac_prefixes
+    }
+
+    /// The rules of one kind.
+    pub(super) fn of_mut(&mut self, kind: RuleKind) -> &mut usize {
+        match kind {
+            RuleKind::DeviceSvn => &mut self.device_svns,
+            RuleKind::Device => &mut self.devices,
+            RuleKind::Range => &mut self.ranges,
+            RuleKind::Tac => &mut self.tacs,
+            RuleKind::TacPrefix => &mut self.tac_prefixes,
+        }
+    }
+}
+
+//----------- Views -----------------------------------------------------------
+
+/// A list of a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct ListView<'a> {
+    /// Its number.
+    pub id: ListId,
+    /// Its name.
+    pub name: &'a str,
+    /// What it holds.
+    pub kind: ListKind,
+    /// How many rules or bindings it has.
+    pub entries: usize,
+}
+
+impl<'a> ListView<'a> {
+    /// The view of a list.
+    fn new(id: ListId, list: &'a List) -> Self {
+        Self {
+            id,
+            name: &list.name,
+            kind: list.kind,
+            entries: list.entries,
+        }
+    }
+}
+
+/// What a list holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListKind {
+    /// Rules.
+    Rules {
+        /// The status of lines that name none.
+        status: Status,
+    },
+    /// Bindings.
+    Bindings {
+        /// The status of a device that the subscriber is not bound to.
+        mismatch: Status,
+        /// The status of a device that it is bound to; `None`: the rules
+        /// decide.
+        on_match: Option<Status>,
+    },
+}
+
+/// A rule of a snapshot, with all that is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleView<'a> {
+    /// Its number.
+    pub id: RuleId,
+    /// The list that it stands in.
+    pub list: ListView<'a>,
+    /// Which devices.
+    pub scope: Scope,
+    /// What they are.
+    pub status: Status,
+    /// When.
+    pub validity: Validity,
+    /// Why.
+    pub reason: Option<&'a str>,
+    /// The path of the file that it stands in.
+    pub file: &'a str,
+    /// The line of the file, from 1.
+    pub line: u32,
+}
+
+/// A binding of a snapshot, with all that is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct BindingView<'a> {
+    /// Its number.
+    pub id: BindingId,
+    /// The list that it stands in.
+    pub list: ListView<'a>,
+    /// The subscriber who is bound.
+    pub imsi: Imsi,
+    /// Devices that the subscriber may use.
+    pub scope: Scope,
+    /// When.
+    pub validity: Validity,
+    /// Why.
+    pub reason: Option<&'a str>,
+    /// The path of the file that it stands in.
+    pub file: &'a str,
+    /// The line of the file, from 1.
+    pub line: u32,
+}
+
+//----------- Parts -----------------------------------------------------------
+
+/// What rules and bindings refer to by number.
+#[derive(Debug, Default)]
+pub(super) struct Catalogue {
+    /// The lists.
+    pub(super) lists: Vec<List>,
+    /// The paths of the files.
+    pub(super) files: Vec<Box<str>>,
+    /// Lists with status and dates.
+    pub(super) terms: Vec<Terms>,
+    /// Files with reasons.
+    pub(super) sources: Vec<Source>,
+    /// The reasons.
+    pub(super) reasons: Texts,
+}
+
+impl Catalogue {
+    /// The terms of a record.
+    #[inline]
+    fn terms(&self, record: &Record) -> Option<&Terms> {
+        self.terms.get(record.terms as usize)
+    }
+
+    /// Where a record comes from.
+    fn source(&self, record: &Record) -> Option<&Source> {
+        self.sources.get(record.source as usize)
+    }
+}
+
+/// A list as it is stored.
+#[derive(Debug)]
+pub(super) struct List {
+    /// Its name.
+    pub(super) name: Box<str>,
+    /// What it holds.
+    pub(super) kind: ListKind,
+    /// How many rules or bindings it has.
+    pub(super) entries: usize,
+}
+
+/// Where a rule or binding comes from, but for the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Source {
+    /// The file.
+    pub(super) file: FileId,
+    /// The number of the reason, or one that no reason has.
+    pub(super) reason: u32,
+}
+
+/// The rules with their indexes.
+#[derive(Debug, Default)]
+pub(super) struct Rules {
+    /// The rules.
+    pub(super) records: Records,
+    /// Where they are found.
+    pub(super) index: RuleIndex,
+    /// Who is excepted from them.
+    pub(super) exceptions: Exceptions,
+}
+
+/// The bindings with their index.
+#[derive(Debug, Default)]
+pub(super) struct Bindings {
+    /// The bindings.
+    pub(super) records: Records,
+    /// Whose they are, by number.
+    pub(super) imsis: Vec<Imsi>,
+    /// Where they are found.
+    pub(super) index: ImsiIndex,
+}
+
+//----------- Tests -----------------------------------------------------------
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::equipment::{BindingSpec, BuildError, Builder, FileId, RuleSpec, Tac, TacPrefix};
+    use crate::time::UnixTime;
+
+    /// A rule for a scope, on a line of its own.
+    fn rule(scope: Scope, file: FileId, line: u32) -> RuleSpec<'static> {
+        RuleSpec {
+            scope,
+            status: Status::Greylisted,
+            validity: Validity::ALWAYS,
+            reason: None,
+            exceptions: &[],
+            file,
+            line,
+        }
+    }
+
+    /// A few scopes, two of them the same.
+    fn scopes() -> [Scope; 6] {
+        let device = Device::from_number(49_015_420_323_751).unwrap();
+        let next = Device::from_number(49_015_420_323_752).unwrap();
+        [
+            Scope::Device(device),
+            Scope::DeviceSvn(device, Svn::from_number(7).unwrap()),
+            Scope::Range {
+                from: device,
+                to: next,
+            },
+            Scope::Tac(Tac::from_digits(b"49015420").unwrap()),
+            Scope::TacPrefix(TacPrefix::from_digits(b"49").unwrap()),
+            Scope::Device(device),
+        ]
+    }
+
+    #[test]
+    fn gives_back_what_was_added() {
+        let mut builder = Builder::new();
+        let list = builder.list("grey", Status::Blacklisted).unwrap();
+        let fleet = builder
+            .binding_list("fleet", Status::Blacklisted, Some(Status::Whitelisted))
+            .unwrap();
+        let files = ["a.csv", "b.csv"].map(|path| builder.file(path).unwrap());
+        let validity = Validity {
+            from: Some(UnixTime(1)),
+            until: None,
+        };
+        let imsi = Imsi::parse(b"001010000000001").unwrap();
+        for (line, scope) in (1..).zip(scopes()) {
+            let spec = RuleSpec {
+                validity,
+                reason: Some("watched").filter(|_| line > 3),
+                exceptions: &[imsi],
+                ..rule(scope, files[line as usize % 2], line)
+            };
+            builder.rule(list, spec).unwrap();
+        }
+        let binding = BindingSpec {
+            imsi,
+            scope: scopes()[2],
+            validity,
+            reason: Some("lorry"),
+            file: files[1],
+            line: 9,
+        };
+        builder.binding(fleet, binding).unwrap();
+        let snapshot = builder.finish();
+
+        for (number, scope) in (0..).zip(scopes()) {
+            let line = number + 1;
+            let view = snapshot.rule(RuleId(number)).unwrap();
+            assert_eq!(
+                (view.id, view.scope, view.line),
+                (RuleId(number), scope, line)
+            );
+            assert_eq!((view.status, view.validity), (Status::Greylisted, validity));
+            assert_eq!(view.list.name, "grey");
+            assert_eq!(view.file, ["a.csv", "b.csv"][line as usize % 2]);
+            assert_eq!(view.reason, Some("watched").filter(|_| line > 3));
+        }
+        assert!(snapshot.rule(RuleId(6)).is_none());
+        let view = snapshot.binding(BindingId(0)).unwrap();
+        assert_eq!((view.imsi, view.scope, view.line), (imsi, scopes()[2], 9));
+        assert_eq!((view.list.name, view.file), ("fleet", "b.csv"));
+        assert_eq!((view.reason, view.validity), (Some("lorry"), validity));
+        assert!(snapshot.binding(BindingId(1)).is_none());
+
+        let counts = Counts {
+            device_svns: 1,
+            devices: 2,
+            ranges: 1,
+            tacs: 1,
+            tac_prefixes: 1,
+            exceptions: 6,
+            bindings: 1,
+        };
+        assert_eq!(snapshot.counts(), counts);
+        assert_eq!(counts.rules(), 6);
+        let lists: Vec<_> = snapshot
+            .lists()
+            .map(|list| (list.id.number(), list.name, list.kind, list.entries))
+            .collect();
+        let grey = ListKind::Rules {
+            status: Status::Blacklisted,
+        };
+        let fleet = ListKind::Bindings {
+            mismatch: Status::Blacklisted,
+            on_match: Some(Status::Whitelisted),
+        };
+        assert_eq!(lists, [(0, "grey", grey, 6), (1, "fleet", fleet, 1)]);
+    }
+
+    #[test]
+    fn refuses_what_was_not_declared() {
+        let mut other = Builder::new();
+        let mut builder = Builder::new();
+        let list = builder.list("grey", Status::Greylisted).unwrap();
+        let bindings = builder
+            .binding_list("fleet", Status::Blacklisted, None)
+            .unwrap();
+        let file = builder.file("a.csv").unwrap();
+        let spec = rule(scopes()[0], file, 1);
+        let binding = BindingSpec {
+            imsi: Imsi::parse(b"001010").unwrap(),
+            scope: spec.scope,
+            validity: Validity::ALWAYS,
+            reason: None,
+            file,
+            line: 1,
+        };
+        assert_eq!(builder.rule(bindings, spec), Err(BuildError::List));
+        assert_eq!(builder.binding(list, binding), Err(BuildError::List));
+        assert_eq!(other.rule(list, spec), Err(BuildError::List));
+        other.list("grey", Status::Greylisted).unwrap();
+        assert_eq!(other.rule(list, spec), Err(BuildError::File));
+        assert_eq!(other.finish().counts().rules(), 0);
+        builder.rule(list, spec).unwrap();
+        assert_eq!(builder.finish().counts().rules(), 1);
+    }
+
+    #[test]
+    fn runs_out_of_lists() {
+        let mut builder = Builder::new();
+        for _ in 0..u16::MAX {
+            builder.list("one of many", Status::Blacklisted).unwrap();
+        }
+        assert_eq!(
+            builder.list("one too many", Status::Blacklisted),
+            Err(BuildError::TooMany("lists")),
+        );
+        assert_eq!(builder.finish().lists().len(), usize::from(u16::MAX));
+    }
+}
