@@ -30,7 +30,7 @@
 //! * [`wire`], [`base`], [`s13`]: the protocol. It does not know what an IMEI
 //!   means.
 //! * [`equipment`], [`policy`]: the register. It does not know Diameter.
-//! * `service` joins both, `connection` is one connection without its
+//! * [`service`] joins both, [`connection`] is one connection without its
 //!   socket.
 //! * `lists`, `config`, `load`: from files to a rulebook.
 //! * `net`, `reload`, `cli`, `capture`, `metrics`: the shells, behind the
@@ -45,8 +45,10 @@
 #![deny(unsafe_code)]
 
 pub mod base;
+pub mod connection;
 pub mod equipment;
 pub mod policy;
 pub mod s13;
+pub mod service;
 pub mod time;
 pub mod wire;

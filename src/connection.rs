@@ -1,0 +1,594 @@
+//! One connection to a peer, without its socket: bytes and time go in, bytes
+//! come out.
+//!
+//! The shell that owns the socket drives it:
+//!
+//! 1. [`handle_input`](Connection::handle_input) with whatever was received,
+//!    and remove what it consumed; or, where the transport keeps boundaries,
+//!    [`handle_message`](Connection::handle_message).
+//! 2. Send what was appended to `out`.
+//! 3. If [`claim`](Connection::claim) shows a peer, find out whether it may
+//!    have this connection, say so with
+//!    [`resolve_claim`](Connection::resolve_claim), and go to 1 with the same
+//!    input: the CER is still in it.
+//! 4. If [`ending`](Connection::ending) says so, end the transport.
+//! 5. Call [`handle_timeout`](Connection::handle_timeout) when
+//!    [`next_timeout`](Connection::next_timeout) has come.
+//!
+//! `now` must never run backwards. One call handles requests until the input
+//! or the room for answers is used up, so a peer that sends faster than it
+//! reads is stopped by its own unread answers.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use crate::base::capabilities::{self, Capabilities};
+use crate::base::disconnect::{self, CLOSE_WAIT, DisconnectCause};
+use crate::base::peer::{Action, Event, State, transition};
+use crate::base::watchdog::{self, Alarm, Health, Random, Watchdog};
+use crate::base::{Answer, Envelope, Node};
+use crate::policy::Rulebook;
+use crate::service::{self, Observer};
+use crate::time::{Now, Uptime};
+use crate::wire::compose::HostAddress;
+use crate::wire::{
+    ApplicationId, BrokenFrame, CommandCode, CommandFlags, Deframed, Fault, Message, ResultCode,
+    deframe, frame,
+};
+
+/// How long an old connection has to answer a DWR when its peer asks for a new
+/// one: long enough for any live path, short enough that a peer that crashed
+/// is back before its subscribers notice.
+pub const PROBE_WAIT: Duration = Duration::from_secs(3);
+
+/// A connection's protocol state.
+#[derive(Debug)]
+pub struct Connection {
+    /// This node.
+    node: Arc<Node>,
+    /// The local addresses, for Host-IP-Address.
+    addresses: Box<[HostAddress]>,
+    /// Where the peer machine stands.
+    state: State,
+    /// Who the peer is, once its CER was good.
+    peer: Option<Peer>,
+    /// The decision on the peer's claim, while the CER waits for it.
+    claim: Option<bool>,
+    /// When the time of the present state runs out.
+    deadline: Option<Uptime>,
+    /// The watchdog, while open.
+    watchdog: Option<Watchdog>,
+    /// Until when a sign of life must come, if one was demanded.
+    probe: Option<Uptime>,
+    /// How the connection ends, once it does.
+    ending: Option<Ending>,
+    /// Whether capabilities were exchanged.
+    opened: bool,
+    /// The cause in the peer's DPR, once one came.
+    farewell: Option<DisconnectCause>,
+    /// For identifiers and jitter.
+    random: Random,
+}
+
+/// Who is at the other end, as its CER says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Origin-Host; printable ASCII.
+    pub origin_host: String,
+    /// Origin-Realm; printable ASCII.
+    pub origin_realm: String,
+    /// Origin-State-Id; 0 if it gave none.
+    pub state_id: u32,
+}
+
+/// That a connection is to end, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Whether to abort (TCP RST, SCTP ABORT) rather than to send what is
+    /// composed and close in order.
+    pub abort: bool,
+    /// Why.
+    pub reason: EndReason,
+}
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The first message was not a CER.
+    NotCer,
+    /// No CER came, or its claim was not decided, in time.
+    HandshakeTimeout,
+    /// The CER was refused with this Result-Code.
+    Refused(ResultCode),
+    /// The peer did not answer the watchdog.
+    WatchdogTimeout,
+    /// The peer asked for another connection and this one showed no life.
+    Superseded,
+    /// The peer disconnected with this cause.
+    PeerDisconnected(DisconnectCause),
+    /// Our DPR was answered.
+    Disconnected,
+    /// Our DPR was not answered in time.
+    DisconnectTimeout,
+    /// It was ended before it was open.
+    Shutdown,
+    /// The peer ended the transport without a DPR, or the network did.
+    Lost,
+    /// The message boundary was lost.
+    Broken(BrokenFrame),
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotCer => f.write_str("the first message was not a CER"),
+            Self::HandshakeTimeout => f.write_str("no capabilities exchange in time"),
+            Self::Refused(code) => write!(f, "the CER was refused with {code}"),
+            Self::WatchdogTimeout => f.write_str("the watchdog was not answered"),
+            Self::Superseded => f.write_str("the peer opened another connection"),
+            Self::PeerDisconnected(cause) => write!(f, "the peer disconnected, cause {cause}"),
+            Self::Disconnected => f.write_str("disconnected"),
+            Self::DisconnectTimeout => f.write_str("the DPR was not answered in time"),
+            Self::Shutdown => f.write_str("shut down before it was open"),
+            Self::Lost => f.write_str("the peer closed the connection"),
+            Self::Broken(broken) => write!(f, "no Diameter: {broken}"),
+        }
+    }
+}
+
+impl Connection {
+    /// A connection that a peer has just opened. `seed` spreads identifiers
+    /// and jitter; `addresses` are the local ones, at least one.
+    #[must_use]
+    pub fn new(node: Arc<Node>, addresses: &[HostAddress], seed: u64, now: Uptime) -> Self {
+        let deadline = now.plus(node.limits().handshake);
+        Self {
+            node,
+            addresses: addresses.into(),
+            state: State::Accepted,
+            peer: None,
+            claim: None,
+            deadline: Some(deadline),
+            watchdog: None,
+            probe: None,
+            ending: None,
+            opened: false,
+            farewell: None,
+            random: Random(seed),
+        }
+    }
+
+    /// A connection whose capabilities exchange took place out of sight: for
+    /// captures that begin in the middle.
+    #[must_use]
+    pub fn already_open(node: Arc<Node>, addresses: &[HostAddress], now: Uptime) -> Self {
+        let mut this = Self::new(node, addresses, 0, now);
+        this.open(now);
+        this
+    }
+
+    //----------- Getters
+
+    /// Where the peer machine stands.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Who the peer is, once its CER was good.
+    #[must_use]
+    pub const fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
+    }
+
+    /// The peer that waits to be told whether it may have this connection.
+    #[must_use]
+    pub const fn claim(&self) -> Option<&Peer> {
+        match (self.state, self.claim) {
+            (State::Claiming, None) => self.peer.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// How to end the transport, once that is due.
+    #[must_use]
+    pub const fn ending(&self) -> Option<Ending> {
+        self.ending
+    }
+
+    /// Whether a demanded sign of life is still awaited.
+    #[must_use]
+    pub const fn is_probing(&self) -> bool {
+        self.probe.is_some()
+    }
+
+    /// Whether capabilities were exchanged, now or before the end.
+    #[must_use]
+    pub const fn was_opened(&self) -> bool {
+        self.opened
+    }
+
+    /// Whether the peer has left a DWR unanswered for an interval.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.watchdog
+            .as_ref()
+            .is_some_and(|watchdog| watchdog.health() == Health::Suspect)
+    }
+
+    /// What it means if the transport ends now.
+    #[must_use]
+    pub const fn loss(&self) -> EndReason {
+        match (self.ending, self.farewell, self.state) {
+            (Some(ending), ..) => ending.reason,
+            (None, Some(cause), _) => EndReason::PeerDisconnected(cause),
+            (None, None, State::DprSent) => EndReason::Disconnected,
+            (None, None, _) => EndReason::Lost,
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Uptime> {
+        let watchdog = self.watchdog.as_ref().map(Watchdog::due);
+        [self.deadline, watchdog, self.probe]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    //----------- Input
+
+    /// Handles the messages at the beginning of `input`, and returns how many
+    /// octets they took. What is left is an incomplete message, or waits for
+    /// the claim, or for room in `out`.
+    pub fn handle_input(
+        &mut self,
+        now: Now,
+        input: &[u8],
+        rulebook: &Rulebook,
+        out: &mut BytesMut,
+        observer: &mut impl Observer,
+    ) -> usize {
+        let mut consumed = 0usize;
+        let limits = *self.node.limits();
+        while self.ending.is_none() && self.claim().is_none() && out.len() < limits.output_len_max {
+            let rest = input.get(consumed..).unwrap_or_default();
+            match deframe(rest, limits.message_len_max) {
+                Deframed::Incomplete { .. } => break,
+                Deframed::Broken(broken) => self.step(Event::Broken, EndReason::Broken(broken)),
+                Deframed::Message(message) => {
+                    if self.on_message(now, &message, rulebook, out, observer) {
+                        consumed = consumed.saturating_add(message.len());
+                    }
+                }
+            }
+        }
+        consumed
+    }
+
+    /// Handles one user message of a transport that keeps boundaries. Returns
+    /// whether it was taken; if not, it must be handed in again once the claim
+    /// is resolved.
+    pub fn handle_message(
+        &mut self,
+        now: Now,
+        received: &[u8],
+        rulebook: &Rulebook,
+        out: &mut BytesMut,
+        observer: &mut impl Observer,
+    ) -> bool {
+        if self.ending.is_some() || self.claim().is_some() {
+            return self.ending.is_some();
+        }
+        match frame::whole(received, self.node.limits().message_len_max) {
+            Ok(message) => self.on_message(now, &message, rulebook, out, observer),
+            Err(broken) => {
+                self.step(Event::Broken, EndReason::Broken(broken));
+                true
+            }
+        }
+    }
+
+    /// Handles the passing of time.
+    pub fn handle_timeout(&mut self, now: Uptime, out: &mut BytesMut) {
+        if self.probe.is_some_and(|due| due <= now) {
+            return self.end(false, EndReason::Superseded);
+        }
+        if self.deadline.is_some_and(|due| due <= now) {
+            let reason = match self.state {
+                State::Accepted | State::Claiming => EndReason::HandshakeTimeout,
+                State::DprSent => EndReason::DisconnectTimeout,
+                State::Open | State::DpaSent | State::Closed => self.loss(),
+            };
+            return self.step(Event::Timeout, reason);
+        }
+        match self.watchdog.as_mut().map(|watchdog| watchdog.expire(now)) {
+            // A suspect peer is told apart by `is_suspect`.
+            None | Some(Alarm::None | Alarm::Suspect) => {}
+            Some(Alarm::Probe) => self.send_dwr(out),
+            Some(Alarm::Close) => self.step(Event::Timeout, EndReason::WatchdogTimeout),
+        }
+    }
+
+    //----------- Commands
+
+    /// Says whether the claiming peer may have this connection. The CER is
+    /// answered when the same input is handed in again.
+    pub const fn resolve_claim(&mut self, granted: bool) {
+        if matches!(self.state, State::Claiming) {
+            self.claim = Some(granted);
+        }
+    }
+
+    /// Demands a sign of life within [`PROBE_WAIT`]: the peer has asked for
+    /// another connection. Without one, this connection ends.
+    ///
+    /// A demand that is repeated meanwhile changes nothing: else a peer that
+    /// tries again and again would keep its own dead connection alive.
+    pub fn demand_life(&mut self, now: Uptime, out: &mut BytesMut) {
+        if self.ending.is_some() || self.probe.is_some() {
+            return;
+        }
+        if self.state == State::Open {
+            self.send_dwr(out);
+            if let Some(watchdog) = &mut self.watchdog {
+                watchdog.probed(now);
+            }
+        }
+        self.probe = Some(now.plus(PROBE_WAIT));
+    }
+
+    /// Ends this connection, as its peer has a newer one.
+    pub const fn supersede(&mut self) {
+        self.end(false, EndReason::Superseded);
+    }
+
+    /// Begins the orderly end: DPR if the connection is open.
+    pub fn begin_disconnect(&mut self, cause: DisconnectCause, now: Uptime, out: &mut BytesMut) {
+        let (action, next) = transition(self.state, Event::Disconnect);
+        match action {
+            Action::SendDpr => {
+                let identifiers = self.identifiers();
+                disconnect::compose_request(out, &self.node, identifiers, cause);
+                self.state = next;
+                self.watchdog = None;
+                self.deadline = Some(now.plus(self.node.limits().drain));
+            }
+            Action::Ignore => {}
+            _ => self.step(Event::Disconnect, EndReason::Shutdown),
+        }
+    }
+
+    //----------- What messages do
+
+    /// Handles one message; returns whether it is done with.
+    fn on_message(
+        &mut self,
+        now: Now,
+        message: &Message<'_>,
+        rulebook: &Rulebook,
+        out: &mut BytesMut,
+        observer: &mut impl Observer,
+    ) -> bool {
+        self.heard(now.uptime);
+        let header = message.header();
+        let base = header.application == ApplicationId::COMMON
+            && !header.flags.contains(CommandFlags::ERROR);
+        match (header.is_request(), header.command) {
+            // Of the base protocol, also with the E bit: refused or not, the
+            // DPR has been read.
+            (false, CommandCode::DISCONNECT_PEER)
+                if header.application == ApplicationId::COMMON =>
+            {
+                let reason = match self.state {
+                    State::Accepted => EndReason::NotCer,
+                    _ => EndReason::Disconnected,
+                };
+                self.step(Event::Dpa, reason);
+            }
+            (false, _) => self.step(Event::Answer, EndReason::NotCer),
+            (true, CommandCode::CAPABILITIES_EXCHANGE) if base => {
+                return self.on_cer(now.uptime, message, out, observer);
+            }
+            (true, CommandCode::DEVICE_WATCHDOG) if base => {
+                if self.act(Event::Dwr) == Action::SendDwa {
+                    watchdog::answer(message, &self.node, out);
+                }
+            }
+            (true, CommandCode::DISCONNECT_PEER) if base => {
+                self.on_dpr(now.uptime, message, out, observer);
+            }
+            (true, _) => {
+                if self.act(Event::Request) == Action::Serve {
+                    service::answer(message, rulebook, &self.node, now.unix, out, observer);
+                }
+            }
+        }
+        true
+    }
+
+    /// Handles a CER; returns whether it is done with.
+    fn on_cer(
+        &mut self,
+        now: Uptime,
+        message: &Message<'_>,
+        out: &mut BytesMut,
+        observer: &mut impl Observer,
+    ) -> bool {
+        let node = Arc::clone(&self.node);
+        let (event, result) = if self.state == State::Claiming {
+            // The second look at the CER, now that its claim is decided.
+            match self.claim.take() {
+                Some(true) => (Event::Granted, Ok(())),
+                _ => (Event::Denied, Err(Fault::AlreadyConnected)),
+            }
+        } else {
+            match Capabilities::read(message) {
+                Ok(capabilities) => self.judge(&capabilities, &node),
+                Err(fault) => (Event::CerBad, Err(fault)),
+            }
+        };
+        let (action, _) = transition(self.state, event);
+        if action == Action::Claim {
+            self.step(event, EndReason::NotCer);
+            return false;
+        }
+        let result = match result {
+            Ok(()) if action == Action::RefuseCer => Err(Fault::Closing),
+            result => result,
+        };
+        capabilities::answer(message, &node, &self.addresses, result, out);
+        match result {
+            Ok(()) if event == Event::Granted => self.open(now),
+            Ok(()) => {}
+            Err(fault) => {
+                observer.faulted(message, &fault);
+                self.step(event, EndReason::Refused(fault.report().result_code));
+            }
+        }
+        true
+    }
+
+    /// What a readable CER means for this connection.
+    fn judge<'a>(
+        &mut self,
+        capabilities: &Capabilities<'a>,
+        node: &Node,
+    ) -> (Event, Result<(), Fault<'a>>) {
+        // Known from here on, so that a refusal can be reported with a name.
+        let peer = self.peer.get_or_insert_with(|| Peer::of(capabilities));
+        if !peer.is(capabilities) {
+            return (Event::CerForeign, Err(Fault::IdentityChanged));
+        }
+        match capabilities.negotiate(node) {
+            Ok(()) => (Event::CerGood, Ok(())),
+            Err(fault) => (Event::CerBad, Err(fault)),
+        }
+    }
+
+    /// Handles a DPR.
+    fn on_dpr(
+        &mut self,
+        now: Uptime,
+        message: &Message<'_>,
+        out: &mut BytesMut,
+        observer: &mut impl Observer,
+    ) {
+        match disconnect::read_request(message) {
+            Ok(cause) => {
+                if self.act(Event::Dpr) == Action::SendDpa {
+                    Answer::success(out, Envelope::of(message), &self.node).finish();
+                    self.farewell = Some(cause);
+                    if self.state == State::DpaSent {
+                        self.watchdog = None;
+                        // From the first DPR on: repeating it buys no time.
+                        self.deadline.get_or_insert_with(|| now.plus(CLOSE_WAIT));
+                    }
+                }
+            }
+            Err(fault) => {
+                if self.act(Event::DprBad) == Action::Serve {
+                    Answer::fail(out, Envelope::of(message), &self.node, &fault, |_| {});
+                    observer.faulted(message, &fault);
+                }
+            }
+        }
+    }
+
+    //----------- Steps of the peer machine
+
+    /// Takes the transition, and ends the connection with `reason` if that is
+    /// its action. For events whose messages the caller composes itself.
+    const fn step(&mut self, event: Event, reason: EndReason) {
+        let (action, next) = transition(self.state, event);
+        self.state = next;
+        match action {
+            Action::Close | Action::RefuseCer => self.end(false, reason),
+            Action::Abort => self.end(true, reason),
+            _ => {}
+        }
+    }
+
+    /// Takes the transition of a request and returns what to do; ends the
+    /// connection where a request must not come.
+    fn act(&mut self, event: Event) -> Action {
+        let (action, next) = transition(self.state, event);
+        self.state = next;
+        if action == Action::Close {
+            self.end(false, EndReason::NotCer);
+        }
+        action
+    }
+
+    /// Enters the open state.
+    fn open(&mut self, now: Uptime) {
+        self.state = State::Open;
+        self.deadline = None;
+        let interval = self.node.limits().watchdog;
+        self.watchdog = Some(Watchdog::new(interval, self.random.next(), now));
+        self.opened = true;
+    }
+
+    /// Takes note of a sign of life.
+    fn heard(&mut self, now: Uptime) {
+        self.probe = None;
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.alive(now);
+        }
+    }
+
+    /// Decides that the connection ends; the first reason stands.
+    const fn end(&mut self, abort: bool, reason: EndReason) {
+        self.state = State::Closed;
+        self.deadline = None;
+        self.watchdog = None;
+        self.probe = None;
+        if self.ending.is_none() {
+            self.ending = Some(Ending { abort, reason });
+        }
+    }
+
+    /// Composes a DWR.
+    fn send_dwr(&mut self, out: &mut BytesMut) {
+        let identifiers = self.identifiers();
+        watchdog::compose_request(out, &self.node, identifiers);
+    }
+
+    /// Fresh Hop-by-Hop and End-to-End Identifiers. Nothing hangs on pairing
+    /// the answers of a watchdog, so random ones do.
+    fn identifiers(&mut self) -> (u32, u32) {
+        let random = self.random.next().to_be_bytes();
+        let [a, b, c, d, e, f, g, h] = random;
+        (
+            u32::from_be_bytes([a, b, c, d]),
+            u32::from_be_bytes([e, f, g, h]),
+        )
+    }
+}
+
+impl Peer {
+    /// The peer that a CER names.
+    fn of(capabilities: &Capabilities<'_>) -> Self {
+        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        Self {
+            origin_host: text(capabilities.origin_host),
+            origin_realm: text(capabilities.origin_realm),
+            state_id: capabilities.state_id,
+        }
+    }
+
+    /// Whether a CER names this peer.
+    const fn is(&self, capabilities: &Capabilities<'_>) -> bool {
+        self.origin_host
+            .as_bytes()
+            .eq_ignore_ascii_case(capabilities.origin_host)
+    }
+}

@@ -1,0 +1,143 @@
+//! One application request in, the bytes of one answer out.
+//!
+//! ```text
+//! header ─▶ 3008 R and E     3007 application     3001 command
+//!   ▼
+//! IdentityCheckRequest ─▶ 5014 lengths   3002, 3003 destination   5005 5009 5008 5001 grammar
+//!   ▼
+//! Imei, Svn, Imsi ─▶ Inquiry ─▶ Rulebook::decide ─▶ Verdict
+//!   ▼                                                 │ malformed IMEI, and the policy says so: 5004
+//! ECA: 2001 and Equipment-Status, or 5422  ◀──────────┘
+//! ```
+//!
+//! This is where the protocol and the register meet: neither knows the other.
+//! Nothing here allocates, blocks or reads a clock.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
+use bytes::BytesMut;
+
+use crate::base::{Envelope, Node};
+use crate::equipment::{Imei, Imsi, Status, Svn};
+use crate::policy::{Inquiry, Outcome, Rulebook, Verdict};
+use crate::s13::{EquipmentStatus, IdentityCheckRequest, answer as eca};
+use crate::time::UnixTime;
+use crate::wire::{ApplicationId, CommandCode, CommandFlags, Fault, Message};
+
+/// Learns what was answered, to count or to print it. All methods do nothing
+/// unless implemented.
+pub trait Observer {
+    /// A check was answered by a verdict.
+    fn checked(&mut self, check: &Checked<'_>) {
+        let _ = check;
+    }
+
+    /// A request was answered with a fault.
+    fn faulted(&mut self, message: &Message<'_>, fault: &Fault<'_>) {
+        let _ = (message, fault);
+    }
+}
+
+/// The observer that observes nothing.
+impl Observer for () {}
+
+/// A check, and how it was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Checked<'a> {
+    /// The request.
+    pub request: &'a IdentityCheckRequest<'a>,
+    /// What the register was asked.
+    pub inquiry: &'a Inquiry<'a>,
+    /// What it said.
+    pub verdict: &'a Verdict,
+}
+
+/// Answers `message`, a request of any application but the base protocol's
+/// own commands, at the end of `out`.
+pub fn answer(
+    message: &Message<'_>,
+    rulebook: &Rulebook,
+    node: &Node,
+    now: UnixTime,
+    out: &mut BytesMut,
+    observer: &mut impl Observer,
+) {
+    let read = check_header(message).and_then(|()| IdentityCheckRequest::read(message, node));
+    let request = match read {
+        Ok(request) => request,
+        Err(fault) => {
+            let overload_control = message
+                .avps()
+                .map_while(Result::ok)
+                .any(|avp| avp.key() == crate::wire::dictionary::OC_SUPPORTED_FEATURES.key);
+            eca::compose_fault(out, node, Envelope::of(message), &fault, overload_control);
+            observer.faulted(message, &fault);
+            return;
+        }
+    };
+    let inquiry = inquiry(&request);
+    let verdict = rulebook.decide(&inquiry, now);
+    let status = match verdict.outcome {
+        Outcome::Status(status) => Some(equipment_status(status)),
+        Outcome::Unknown => None,
+        Outcome::Malformed => {
+            let fault = request.invalid_imei();
+            eca::compose_fault(
+                out,
+                node,
+                request.envelope,
+                &fault,
+                request.overload_control,
+            );
+            observer.faulted(message, &fault);
+            return;
+        }
+    };
+    eca::compose(out, node, &request, status);
+    observer.checked(&Checked {
+        request: &request,
+        inquiry: &inquiry,
+        verdict: &verdict,
+    });
+}
+
+/// Whether the header names something that is served here.
+fn check_header<'a>(message: &Message<'a>) -> Result<(), Fault<'a>> {
+    let header = message.header();
+    if header.flags.contains(CommandFlags::ERROR) {
+        return Err(Fault::ErrorBitInRequest);
+    }
+    match header.application {
+        ApplicationId::S13 if header.command == CommandCode::ME_IDENTITY_CHECK => Ok(()),
+        ApplicationId::S13 | ApplicationId::COMMON => Err(Fault::UnknownCommand),
+        _ => Err(Fault::UnknownApplication),
+    }
+}
+
+/// What the register is asked for this request.
+///
+/// A Software-Version that is not two digits and a User-Name that is no IMSI
+/// count as absent: both are optional, and refusing the request for them would
+/// cost a subscriber the service for a client's slip.
+fn inquiry<'a>(request: &IdentityCheckRequest<'a>) -> Inquiry<'a> {
+    Inquiry {
+        imei: Imei::parse(request.imei()),
+        svn: request.software_version.and_then(Svn::from_digits),
+        imsi: request
+            .user_name
+            .and_then(|user_name| Imsi::parse(user_name).ok()),
+        origin_host: request.origin_host,
+        origin_realm: request.origin_realm,
+    }
+}
+
+/// The value on the wire of the register's status.
+const fn equipment_status(status: Status) -> EquipmentStatus {
+    match status {
+        Status::Whitelisted => EquipmentStatus::WHITELISTED,
+        Status::Blacklisted => EquipmentStatus::BLACKLISTED,
+        Status::Greylisted => EquipmentStatus::GREYLISTED,
+    }
+}
