@@ -32,7 +32,7 @@
 //! * [`equipment`], [`policy`]: the register. It does not know Diameter.
 //! * [`service`] joins both, [`connection`] is one connection without its
 //!   socket.
-//! * `lists`, `config`, `load`: from files to a rulebook.
+//! * [`lists`], [`config`], [`load`]: from files to a rulebook.
 //! * `net`, `reload`, `cli`, `capture`, `metrics`: the shells, behind the
 //!   feature `server`. Only they know sockets, clocks, threads and logs.
 //!
@@ -45,8 +45,13 @@
 #![deny(unsafe_code)]
 
 pub mod base;
+pub mod config;
 pub mod connection;
 pub mod equipment;
+pub mod error;
+pub mod lists;
+pub mod load;
+mod nearest;
 pub mod policy;
 pub mod s13;
 pub mod service;

@@ -1,0 +1,367 @@
+//! What the types of the configuration cannot say: bounds, names that must be
+//! unique, names that must exist.
+
+use core::fmt::Display;
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use super::text::show_duration;
+use super::*;
+
+/// A value that is wrong, with the keys that lead to it.
+pub(super) struct Fault {
+    /// Keys and, in arrays, places counted from 0: `["policy", "1", "name"]`.
+    pub(super) path: Vec<String>,
+    /// What is wrong, and what would be right.
+    pub(super) message: String,
+}
+
+/// The longest DiameterIdentity in bytes: that of a domain name (RFC 1035
+/// clause 2.3.4).
+const MAX_IDENTITY: usize = 255;
+
+/// The longest name of a list, binding or policy, in bytes: it is repeated in
+/// every explanation.
+const MAX_NAME: usize = 100;
+
+/// The fewest and most digits of an IMSI (TS 23.003 clause 2.2: at most 15;
+/// fewer than six cannot hold a country, a network and a subscriber).
+const IMSI_DIGITS: core::ops::RangeInclusive<usize> = 6..=15;
+
+/// Everything that is wrong with `config`.
+pub(super) fn faults(config: &Config) -> Vec<Fault> {
+    let mut check = Check::default();
+    check.diameter(&config.diameter);
+    check.register(config);
+    check.policies(config);
+    check.faults
+}
+
+/// Everything that is allowed but most likely not meant.
+pub(super) fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if config.lists.is_empty() && config.bindings.is_empty() && !config.register.sample {
+        warnings.push(
+            "no [[list]] and no [[binding]] is configured: every device is answered as unlisted"
+                .to_owned(),
+        );
+    }
+    if !config.diameter.unknown_peers && config.diameter.peers.is_empty() {
+        warnings.push(
+            "unknown_peers is false and no [[diameter.peer]] is named: nobody may connect"
+                .to_owned(),
+        );
+    }
+    if let Some(status) = config.register.override_status {
+        warnings.push(format!(
+            "override is set: every request is answered {status}, whatever the lists say"
+        ));
+    }
+    warnings
+}
+
+/// Collects what is wrong.
+#[derive(Default)]
+struct Check {
+    /// What was found, in the order of the structures.
+    faults: Vec<Fault>,
+}
+
+impl Check {
+    /// Notes a wrong value.
+    fn fault(&mut self, path: &[&dyn Display], message: String) {
+        self.faults.push(Fault {
+            path: path.iter().map(ToString::to_string).collect(),
+            message,
+        });
+    }
+
+    /// Checks `[diameter]`.
+    fn diameter(&mut self, diameter: &Diameter) {
+        let at = |key: &'static str| ["diameter", key];
+        self.identity(&at("origin_host"), &diameter.origin_host);
+        self.identity(&at("origin_realm"), &diameter.origin_realm);
+        for (index, realm) in diameter.realms.iter().enumerate() {
+            self.identity(&["diameter", "realms", &index.to_string()], realm);
+        }
+        if diameter.listen.is_empty() {
+            self.fault(
+                &[&"diameter", &"listen"],
+                "is empty; name at least one address, as in `tcp://127.0.0.1:3868`".to_owned(),
+            );
+        }
+        let mut seen = BTreeSet::new();
+        for (index, address) in diameter.listen.iter().enumerate() {
+            if address.port != 0 && !seen.insert(address.to_string()) {
+                let message = format!("`{address}` is named twice");
+                self.fault(&[&"diameter", &"listen", &index], message);
+            }
+        }
+        if diameter.product_name.is_empty() || diameter.product_name.len() > MAX_IDENTITY {
+            self.fault(
+                &[&"diameter", &"product_name"],
+                format!("must have 1 to {MAX_IDENTITY} bytes"),
+            );
+        }
+        let durations = [
+            ("watchdog", diameter.watchdog, MIN_WATCHDOG, MAX_WATCHDOG),
+            (
+                "handshake_timeout",
+                diameter.handshake_timeout,
+                MIN_HANDSHAKE_TIMEOUT,
+                MAX_HANDSHAKE_TIMEOUT,
+            ),
+            (
+                "write_timeout",
+                diameter.write_timeout,
+                MIN_WRITE_TIMEOUT,
+                MAX_WRITE_TIMEOUT,
+            ),
+            (
+                "drain_timeout",
+                diameter.drain_timeout,
+                MIN_DRAIN_TIMEOUT,
+                MAX_DRAIN_TIMEOUT,
+            ),
+        ];
+        for (key, value, least, most) in durations {
+            self.duration(key, value, least, most);
+        }
+        let numbers = [
+            (
+                "max_message",
+                diameter.max_message,
+                MIN_MAX_MESSAGE,
+                MAX_MAX_MESSAGE,
+            ),
+            (
+                "max_connections",
+                diameter.max_connections,
+                MIN_MAX_CONNECTIONS,
+                MAX_MAX_CONNECTIONS,
+            ),
+            (
+                "output_limit",
+                diameter.output_limit,
+                MIN_OUTPUT_LIMIT,
+                MAX_OUTPUT_LIMIT,
+            ),
+        ];
+        for (key, value, least, most) in numbers {
+            if !(least..=most).contains(&value) {
+                let message = format!("is {value}; allowed are {least} to {most}");
+                self.fault(&[&"diameter", &key], message);
+            }
+        }
+        if !diameter.max_message.is_multiple_of(4) {
+            let message = format!(
+                "is {}; Diameter messages are multiples of 4 bytes, write {}",
+                diameter.max_message,
+                diameter.max_message / 4 * 4
+            );
+            self.fault(&[&"diameter", &"max_message"], message);
+        }
+        let mut seen = BTreeSet::new();
+        for (index, peer) in diameter.peers.iter().enumerate() {
+            let place = index.to_string();
+            self.identity(
+                &["diameter", "peer", &place, "origin_host"],
+                &peer.origin_host,
+            );
+            if let Some(realm) = &peer.origin_realm {
+                self.identity(&["diameter", "peer", &place, "origin_realm"], realm);
+            }
+            if !seen.insert(peer.origin_host.to_ascii_lowercase()) {
+                let message = format!("peer `{}` is named twice", peer.origin_host);
+                self.fault(&[&"diameter", &"peer", &index, &"origin_host"], message);
+            }
+        }
+    }
+
+    /// Checks `[register]`, the lists and the bindings.
+    fn register(&mut self, config: &Config) {
+        if config.register.sample && !(config.lists.is_empty() && config.bindings.is_empty()) {
+            self.fault(
+                &[&"register", &"sample"],
+                "is true beside lists of your own; remove it, the sample is of test IMEIs"
+                    .to_owned(),
+            );
+        }
+        let mut names = BTreeSet::new();
+        for (index, list) in config.lists.iter().enumerate() {
+            self.name(
+                &mut names,
+                &["list", &index.to_string(), "name"],
+                &list.name,
+            );
+            self.paths("list", index, &list.path);
+        }
+        for (index, binding) in config.bindings.iter().enumerate() {
+            let place = index.to_string();
+            let path: &[&str] = match binding.name {
+                Some(_) => &["binding", &place, "name"],
+                None => &["binding", &place, "path"],
+            };
+            self.name(&mut names, path, binding.name());
+            self.paths("binding", index, &binding.path);
+        }
+    }
+
+    /// Checks the policies, and that the lists they name exist.
+    fn policies(&mut self, config: &Config) {
+        let mut names = BTreeSet::new();
+        let lists: Vec<&str> = (config.lists.iter().map(|list| list.name.as_str()))
+            .chain(config.bindings.iter().map(Binding::name))
+            .collect();
+        for (index, policy) in config.policies.iter().enumerate() {
+            let place = index.to_string();
+            self.name(&mut names, &["policy", &place, "name"], &policy.name);
+            self.matches(&place, &policy.matches);
+            for (number, name) in policy.lists.iter().flatten().enumerate() {
+                if !lists.contains(&name.as_str()) {
+                    let message = format!(
+                        "no list or binding is called `{name}`{}",
+                        suggest(name, &lists)
+                    );
+                    self.fault(&[&"policy", &index, &"lists", &number], message);
+                }
+            }
+        }
+    }
+
+    /// Checks whom a policy is for.
+    fn matches(&mut self, place: &str, matches: &Match) {
+        if *matches == Match::default() {
+            self.fault(
+                &[&"policy", &place, &"match"],
+                "is empty; name an origin_host, origin_realm, imsi_prefix or imsi_range \
+                 (what holds for everybody is said in [register])"
+                    .to_owned(),
+            );
+        }
+        for (key, names) in [
+            ("origin_host", &matches.origin_host),
+            ("origin_realm", &matches.origin_realm),
+        ] {
+            for (number, name) in names.iter().enumerate() {
+                let number = number.to_string();
+                self.identity(&["policy", place, "match", key, &number], name);
+            }
+        }
+        for (number, prefix) in matches.imsi_prefix.iter().enumerate() {
+            let fits = (1..=*IMSI_DIGITS.end()).contains(&prefix.len());
+            if !fits || !all_digits(prefix) {
+                self.fault(
+                    &[&"policy", &place, &"match", &"imsi_prefix", &number],
+                    format!("`{prefix}` is no IMSI prefix; write 1 to 15 digits"),
+                );
+            }
+        }
+        for (number, range) in matches.imsi_range.iter().enumerate() {
+            if let Err(why) = split_imsi_range(range) {
+                self.fault(
+                    &[&"policy", &place, &"match", &"imsi_range", &number],
+                    format!("`{range}` is no IMSI range: {why}"),
+                );
+            }
+        }
+    }
+
+    /// Checks the bounds of a duration of `[diameter]`.
+    fn duration(&mut self, key: &str, value: Duration, least: Duration, most: Duration) {
+        if !(least..=most).contains(&value) {
+            let message = format!(
+                "is {}; allowed are {} to {}",
+                show_duration(value),
+                show_duration(least),
+                show_duration(most)
+            );
+            self.fault(&[&"diameter", &key], message);
+        }
+    }
+
+    /// Checks a DiameterIdentity (RFC 6733 clause 4.3.1): loosely, as real
+    /// networks use names that no strict reading of a domain name allows.
+    fn identity(&mut self, path: &[&str], name: &str) {
+        let printable = name.bytes().all(|byte| byte.is_ascii_graphic());
+        if name.is_empty() || name.len() > MAX_IDENTITY || !printable {
+            let path: Vec<&dyn Display> = path.iter().map(|key| key as &dyn Display).collect();
+            self.fault(
+                &path,
+                format!(
+                    "`{name}` is no DiameterIdentity; write a domain name of 1 to {MAX_IDENTITY} ASCII characters"
+                ),
+            );
+        }
+    }
+
+    /// Checks that a name is usable and new.
+    fn name(&mut self, seen: &mut BTreeSet<String>, path: &[&str], name: &str) {
+        let path: Vec<&dyn Display> = path.iter().map(|key| key as &dyn Display).collect();
+        if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+            self.fault(
+                &path,
+                format!(
+                    "`{}` is no name; write 1 to {MAX_NAME} characters",
+                    name.escape_debug()
+                ),
+            );
+        } else if !seen.insert(name.to_owned()) {
+            self.fault(
+                &path,
+                format!("the name `{name}` is taken; names must differ, give another `name`"),
+            );
+        }
+    }
+
+    /// Checks the paths of a list or binding.
+    fn paths(&mut self, table: &str, index: usize, paths: &[String]) {
+        if paths.is_empty() || paths.iter().any(String::is_empty) {
+            self.fault(
+                &[&table, &index, &"path"],
+                "is empty; name a file or a pattern such as `lists/*.csv`".to_owned(),
+            );
+        }
+    }
+}
+
+//----------- Helpers ---------------------------------------------------------
+
+/// Splits `FIRST-LAST` into two IMSIs of the same length.
+///
+/// # Errors
+///
+/// Says what is wrong with the range.
+pub(crate) fn split_imsi_range(range: &str) -> Result<(&str, &str), &'static str> {
+    let Some((first, last)) = range.split_once('-') else {
+        return Err("write FIRST-LAST");
+    };
+    let (first, last) = (first.trim(), last.trim());
+    for end in [first, last] {
+        if !all_digits(end) || !IMSI_DIGITS.contains(&end.len()) {
+            return Err("both ends must have 6 to 15 digits");
+        }
+    }
+    if first.len() != last.len() {
+        return Err("both ends must have as many digits");
+    }
+    // Of equal length, so the order of the text is the order of the numbers.
+    if first > last {
+        return Err("the first is above the last");
+    }
+    Ok((first, last))
+}
+
+/// Whether there is nothing but ASCII digits.
+fn all_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// "; did you mean …?" if a known name is near enough, the known ones if not.
+pub(super) fn suggest(name: &str, known: &[&str]) -> String {
+    match crate::nearest::nearest(name, known) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None if known.is_empty() => String::new(),
+        None => format!("; known are `{}`", known.join("`, `")),
+    }
+}

@@ -1,0 +1,519 @@
+//! The configuration: one TOML file, read once at start and again at a reload.
+//!
+//! Every key has a default, so an empty file is a valid configuration; every
+//! number has bounds, and the constants beside the structures give the reasons.
+//! [`Config::load`] reads a file, [`Config::default`] is what a server without
+//! a file runs with, and [`Config::commented_default`] prints as a file to
+//! start from.
+//!
+//! ```
+//! let config = weir::config::Config::parse(
+//!     "[diameter]\nwatchdog = \"12s\"\n",
+//!     std::path::Path::new("weir.toml"),
+//! )?;
+//! assert_eq!(config.diameter.watchdog.as_secs(), 12);
+//! # Ok::<(), weir::config::ConfigError>(())
+//! ```
+
+mod check;
+mod locate;
+mod text;
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::equipment::Status;
+use crate::policy::{Malformed, Unlisted};
+
+pub(crate) use self::check::split_imsi_range;
+pub use self::locate::{ConfigError, Problem};
+pub use self::text::{ListenAddress, Transport};
+
+//----------- Config ----------------------------------------------------------
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Who the EIR is on the Diameter side, and its limits.
+    #[serde(default)]
+    pub diameter: Diameter,
+    /// What the EIR knows, and what it answers where it knows nothing.
+    #[serde(default)]
+    pub register: Register,
+    /// The lists of rules.
+    #[serde(default, rename = "list")]
+    pub lists: Vec<List>,
+    /// The lists that tie an IMSI to its devices.
+    #[serde(default, rename = "binding")]
+    pub bindings: Vec<Binding>,
+    /// Verdicts for groups of clients or subscribers; the first that matches
+    /// applies, and the `[register]` keys if none does.
+    #[serde(default, rename = "policy")]
+    pub policies: Vec<Policy>,
+    /// What is logged.
+    #[serde(default)]
+    pub log: Log,
+    /// The directory that `lists_dir` is relative to: the configuration
+    /// file's, or empty for the working directory.
+    #[serde(skip)]
+    pub base_dir: PathBuf,
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read, is not TOML, holds a key that is not known
+    /// or a value out of bounds. The error prints one line a problem.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = locate::read(path)?;
+        let mut config = Self::parse(&text, path)?;
+        config.base_dir = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        Ok(config)
+    }
+
+    /// Checks the text of a configuration; `path` only names it in errors.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`], but for reading.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let config: Self =
+            toml::from_str(text).map_err(|error| locate::syntax(&error, text, path))?;
+        let faults = check::faults(&config);
+        if faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(locate::values(faults, text, path))
+        }
+    }
+
+    /// The default configuration with a comment on every key, as a file to
+    /// start from. It parses to [`Config::default`].
+    #[must_use]
+    pub fn commented_default() -> &'static str {
+        include_str!("default.toml")
+    }
+
+    /// The directory that the paths of lists and bindings are relative to.
+    #[must_use]
+    pub fn lists_dir(&self) -> PathBuf {
+        self.base_dir.join(&self.register.lists_dir)
+    }
+
+    /// What is allowed but most likely not meant, one line each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        check::warnings(self)
+    }
+}
+
+/// What a server without a configuration file runs with: every key at its
+/// default, and the sample register, which an empty file does not load.
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            diameter: Diameter::default(),
+            register: Register {
+                sample: true,
+                ..Register::default()
+            },
+            lists: Vec::new(),
+            bindings: Vec::new(),
+            policies: Vec::new(),
+            log: Log::default(),
+            base_dir: PathBuf::new(),
+        }
+    }
+}
+
+//----------- Diameter --------------------------------------------------------
+
+/// The Origin-Host that a fresh installation answers with: the EIR of the test
+/// network 001/01, in the form of TS 23.003 clause 19.4.2.
+pub const DEFAULT_ORIGIN_HOST: &str = "eir.epc.mnc001.mcc001.3gppnetwork.org";
+
+/// The Origin-Realm that a fresh installation answers with.
+pub const DEFAULT_ORIGIN_REALM: &str = "epc.mnc001.mcc001.3gppnetwork.org";
+
+/// The port of Diameter over TCP and SCTP (RFC 6733 clause 11.4).
+pub const DEFAULT_PORT: u16 = 3868;
+
+/// The Product-Name of the capabilities exchange.
+pub const DEFAULT_PRODUCT_NAME: &str = "Weir";
+
+/// The interval Tw of the watchdog that RFC 3539 clause 3.4.1 recommends.
+pub const DEFAULT_WATCHDOG: Duration = Duration::from_secs(30);
+/// RFC 3539 clause 3.4.1 allows no shorter interval: shorter ones take
+/// congestion for failure.
+pub const MIN_WATCHDOG: Duration = Duration::from_secs(6);
+/// Beyond an hour a dead peer would be kept for longer than anybody waits.
+pub const MAX_WATCHDOG: Duration = Duration::from_secs(3600);
+
+/// How long a new connection may take to send its CER: several round trips and
+/// a retransmission, yet short enough that silent connections do not pile up.
+pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Below a second a retransmitted SYN or a slow link would be cut off.
+pub const MIN_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A connection that has been silent for a minute is not going to speak.
+pub const MAX_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The largest message in bytes; an ME-Identity-Check has some 300, and the
+/// rest is room for Proxy-Info, Route-Record and vendors' AVPs.
+pub const DEFAULT_MAX_MESSAGE: usize = 64 * 1024;
+/// A message shorter than this must always pass, whatever the operator saves.
+pub const MIN_MAX_MESSAGE: usize = 4 * 1024;
+/// Each connection may have to hold one whole message; beyond 1 MiB that
+/// memory would be the peer's to spend.
+pub const MAX_MAX_MESSAGE: usize = 1024 * 1024;
+
+/// Connections at once: far above the MMEs and DRAs of any one network.
+pub const DEFAULT_MAX_CONNECTIONS: usize = 4096;
+/// At least one.
+pub const MIN_MAX_CONNECTIONS: usize = 1;
+/// What one process is commonly allowed to hold open.
+pub const MAX_MAX_CONNECTIONS: usize = 65_535;
+
+/// Answers queued for a connection that does not read, in bytes: about a
+/// thousand, the number that a busy DRA keeps in flight.
+pub const DEFAULT_OUTPUT_LIMIT: usize = 256 * 1024;
+/// Room for one batch of answers.
+pub const MIN_OUTPUT_LIMIT: usize = 64 * 1024;
+/// With the default number of connections this is already 256 GiB at worst.
+pub const MAX_OUTPUT_LIMIT: usize = 64 * 1024 * 1024;
+
+/// A peer that has read nothing for so long, with answers queued, is gone.
+pub const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Below a second ordinary retransmissions would abort connections.
+pub const MIN_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Beyond ten minutes the watchdog has long given up.
+pub const MAX_WRITE_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How long a stopping server waits for DPA and for its answers to leave.
+pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Zero stops at once.
+pub const MIN_DRAIN_TIMEOUT: Duration = Duration::ZERO;
+/// Service managers kill what has not stopped after some 30 s; stay well below.
+pub const MAX_DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// `[diameter]`: the EIR as a Diameter node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Diameter {
+    /// Origin-Host of every answer, and of the capabilities exchange.
+    pub origin_host: String,
+    /// Origin-Realm of the same.
+    pub origin_realm: String,
+    /// Destination-Realms served beside `origin_realm`.
+    #[serde(deserialize_with = "text::one_or_many")]
+    pub realms: Vec<String>,
+    /// Where peers may connect to.
+    #[serde(deserialize_with = "text::one_or_many")]
+    pub listen: Vec<ListenAddress>,
+    /// Product-Name of the capabilities exchange.
+    pub product_name: String,
+    /// Vendor-Id of the capabilities exchange; 0 is "no vendor".
+    #[serde(deserialize_with = "text::whole_number")]
+    pub vendor_id: u32,
+    /// The watchdog interval Tw, before jitter.
+    #[serde(with = "text::duration")]
+    pub watchdog: Duration,
+    /// Time from accepting a connection to its CER.
+    #[serde(with = "text::duration")]
+    pub handshake_timeout: Duration,
+    /// Whether a peer that no `[[diameter.peer]]` names may connect.
+    pub unknown_peers: bool,
+    /// The largest message that is accepted, in bytes, a multiple of four.
+    #[serde(deserialize_with = "text::whole_number")]
+    pub max_message: usize,
+    /// The most connections at once; further ones are closed on arrival.
+    #[serde(deserialize_with = "text::whole_number")]
+    pub max_connections: usize,
+    /// The most bytes of answers queued for one connection; nothing more is
+    /// read from it until it has taken some.
+    #[serde(deserialize_with = "text::whole_number")]
+    pub output_limit: usize,
+    /// A connection that takes no byte of its queue for so long is aborted.
+    #[serde(with = "text::duration")]
+    pub write_timeout: Duration,
+    /// The longest that stopping may take.
+    #[serde(with = "text::duration")]
+    pub drain_timeout: Duration,
+    /// The peers that are known.
+    #[serde(rename = "peer")]
+    pub peers: Vec<Peer>,
+}
+
+impl Default for Diameter {
+    fn default() -> Self {
+        Self {
+            origin_host: DEFAULT_ORIGIN_HOST.to_owned(),
+            origin_realm: DEFAULT_ORIGIN_REALM.to_owned(),
+            realms: Vec::new(),
+            listen: vec![ListenAddress::default()],
+            product_name: DEFAULT_PRODUCT_NAME.to_owned(),
+            vendor_id: 0,
+            watchdog: DEFAULT_WATCHDOG,
+            handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
+            unknown_peers: true,
+            max_message: DEFAULT_MAX_MESSAGE,
+            max_connections: DEFAULT_MAX_CONNECTIONS,
+            output_limit: DEFAULT_OUTPUT_LIMIT,
+            write_timeout: DEFAULT_WRITE_TIMEOUT,
+            drain_timeout: DEFAULT_DRAIN_TIMEOUT,
+            peers: Vec::new(),
+        }
+    }
+}
+
+/// `[[diameter.peer]]`: a peer that is known by name.
+///
+/// Peers are told apart by the Origin-Host of their CER, never by an address:
+/// a DRA may come from any.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// The Origin-Host that its CER must carry; letter case does not count.
+    pub origin_host: String,
+    /// The Origin-Realm that its CER must carry; any if absent.
+    #[serde(default)]
+    pub origin_realm: Option<String>,
+}
+
+//----------- Register --------------------------------------------------------
+
+/// Bad lines that a list may have before it is refused: none, so that nothing
+/// is lost unseen.
+pub const DEFAULT_MAX_BAD_LINES: u64 = 0;
+
+/// `[register]`: what the lists have in common, and the default policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Register {
+    /// The directory that the paths of lists and bindings are relative to;
+    /// itself relative to the configuration file's.
+    pub lists_dir: PathBuf,
+    /// Whether to load the built-in register of test IMEIs.
+    pub sample: bool,
+    /// Maintenance switch: the status that every request gets.
+    #[serde(rename = "override", with = "text::optional_status")]
+    pub override_status: Option<Status>,
+    /// What a device that no rule matches is answered.
+    #[serde(with = "text::unlisted")]
+    pub unlisted: Unlisted,
+    /// What an IMEI that is none is answered.
+    #[serde(with = "text::malformed")]
+    pub malformed: Malformed,
+    /// Bad lines that each list may have; see the same key of a list.
+    #[serde(deserialize_with = "text::whole_number")]
+    pub max_bad_lines: u64,
+    /// Whether a change of a list's file loads the lists anew.
+    pub watch: bool,
+}
+
+impl Default for Register {
+    fn default() -> Self {
+        Self {
+            lists_dir: PathBuf::from("lists"),
+            sample: false,
+            override_status: None,
+            unlisted: Unlisted::Unknown,
+            malformed: Malformed::Fault,
+            max_bad_lines: DEFAULT_MAX_BAD_LINES,
+            watch: true,
+        }
+    }
+}
+
+/// `[[list]]`: a named set of rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct List {
+    /// The name that policies, reports and explanations use.
+    pub name: String,
+    /// The status of its rules, unless a line says otherwise.
+    #[serde(with = "text::status")]
+    pub status: Status,
+    /// Files, or patterns with `*`, `?`, `[…]` and `**`.
+    #[serde(deserialize_with = "text::one_or_many")]
+    pub path: Vec<String>,
+    /// Overrides `max_bad_lines` of `[register]`.
+    #[serde(default, deserialize_with = "text::optional_whole_number")]
+    pub max_bad_lines: Option<u64>,
+    /// How its files are written.
+    #[serde(default)]
+    pub format: ListFormat,
+}
+
+/// How the files of a list are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListFormat {
+    /// Weir's own: CSV with a header line, see [`crate::lists`].
+    #[default]
+    Csv,
+}
+
+/// `[[binding]]`: IMSIs and the devices that each may be used in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Binding {
+    /// The name that policies, reports and explanations use; the first path
+    /// without its suffixes if absent, see [`Binding::name`].
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Files or patterns, as of a list.
+    #[serde(deserialize_with = "text::one_or_many")]
+    pub path: Vec<String>,
+    /// What a bound IMSI in another device is answered.
+    #[serde(default = "default_mismatch", with = "text::status")]
+    pub mismatch: Status,
+    /// What a bound IMSI in its device is answered; absent (`continue`): what
+    /// the lists say.
+    #[serde(default, rename = "match", with = "text::on_match")]
+    pub on_match: Option<Status>,
+    /// Overrides `max_bad_lines` of `[register]`.
+    #[serde(default, deserialize_with = "text::optional_whole_number")]
+    pub max_bad_lines: Option<u64>,
+}
+
+impl Binding {
+    /// The configured name, or the first path cut before its first wildcard
+    /// and suffix: `bindings/*.csv` is `bindings`, `iot/sims.csv` is `iot/sims`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        if let Some(name) = &self.name {
+            return name;
+        }
+        let path = self.path.first().map_or("", String::as_str);
+        let fixed = path.split(['*', '?', '[']).next().unwrap_or_default();
+        let (dir, file) = match fixed.rfind('/') {
+            Some(slash) => fixed.split_at(slash + 1),
+            None => ("", fixed),
+        };
+        let stem = file.split('.').next().unwrap_or_default();
+        let name = match fixed.get(..dir.len() + stem.len()) {
+            Some(name) => name.trim_end_matches('/'),
+            None => fixed,
+        };
+        if name.is_empty() { "binding" } else { name }
+    }
+}
+
+/// The status of a bound IMSI in a foreign device, unless configured.
+fn default_mismatch() -> Status {
+    Status::Blacklisted
+}
+
+//----------- Policy ----------------------------------------------------------
+
+/// `[[policy]]`: how verdicts are reached for a group of clients or
+/// subscribers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// The name that explanations use.
+    pub name: String,
+    /// Whom it is for.
+    #[serde(rename = "match")]
+    pub matches: Match,
+    /// The lists and bindings that count for it; all if absent.
+    #[serde(default, deserialize_with = "text::optional_one_or_many")]
+    pub lists: Option<Vec<String>>,
+    /// Overrides `unlisted` of `[register]`.
+    #[serde(default, with = "text::optional_unlisted")]
+    pub unlisted: Option<Unlisted>,
+    /// Overrides `malformed` of `[register]`.
+    #[serde(default, with = "text::optional_malformed")]
+    pub malformed: Option<Malformed>,
+    /// How lists that disagree combine.
+    #[serde(default)]
+    pub combine: CombineMode,
+}
+
+/// `match` of a policy: every condition that is given must hold; a condition
+/// with several values holds if one of them does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Match {
+    /// Origin-Hosts of requests.
+    #[serde(deserialize_with = "text::one_or_many")]
+    pub origin_host: Vec<String>,
+    /// Origin-Realms of requests.
+    #[serde(deserialize_with = "text::one_or_many")]
+    pub origin_realm: Vec<String>,
+    /// First digits of IMSIs.
+    #[serde(deserialize_with = "text::one_or_many")]
+    pub imsi_prefix: Vec<String>,
+    /// Ranges of IMSIs, both ends included, as `FIRST-LAST`.
+    #[serde(deserialize_with = "text::one_or_many")]
+    pub imsi_range: Vec<String>,
+}
+
+/// How lists that disagree on a device combine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CombineMode {
+    /// Blacklisted before greylisted before whitelisted.
+    #[default]
+    Strictest,
+}
+
+//----------- Log -------------------------------------------------------------
+
+/// `[log]`: what is logged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// The least severe level that is logged.
+    pub level: LogLevel,
+    /// Whether IMSIs and IMEIs are logged in full.
+    pub show_identities: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: LogLevel::Info,
+            show_identities: false,
+        }
+    }
+}
+
+/// How much is logged, each level with all before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What needs somebody.
+    Error,
+    /// What may come to.
+    Warn,
+    /// Connections, reloads, start and stop.
+    #[default]
+    Info,
+    /// Each request.
+    Debug,
+    /// Each message.
+    Trace,
+}
+
+impl LogLevel {
+    /// The level's name in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}

@@ -1,0 +1,525 @@
+//! How single values are written in the configuration: durations, addresses,
+//! statuses, and lists of one.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::str::FromStr;
+
+use serde::de::value::{SeqAccessDeserializer, StringDeserializer};
+use serde::de::{Deserialize, Deserializer, Error as _, IntoDeserializer, SeqAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+use crate::equipment::Status;
+use crate::policy::{Malformed, Unlisted};
+
+use super::DEFAULT_PORT;
+
+//----------- ListenAddress ---------------------------------------------------
+
+/// Where peers may connect to: `tcp://HOST:PORT`.
+///
+/// The host is an IPv4 address, an IPv6 address in brackets, or a name that
+/// the server resolves when it starts to listen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ListenAddress {
+    /// What carries the messages.
+    pub transport: Transport,
+    /// An address, without brackets, or a name.
+    pub host: String,
+    /// The port; 0 lets the system choose.
+    pub port: u16,
+}
+
+/// What carries Diameter messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// A byte stream.
+    Tcp,
+}
+
+impl Default for ListenAddress {
+    fn default() -> Self {
+        Self {
+            transport: Transport::Tcp,
+            host: "127.0.0.1".to_owned(),
+            port: DEFAULT_PORT,
+        }
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(format!(
+                "`{text}` is no address to listen on; write `tcp://{text}`"
+            ));
+        };
+        let transport = match scheme {
+            "tcp" => Transport::Tcp,
+            "sctp" | "tls" => {
+                return Err(format!(
+                    "`{text}`: {scheme}:// is not supported by this version; write `tcp://{rest}`"
+                ));
+            }
+            _ => {
+                return Err(format!(
+                    "`{text}`: unknown transport `{scheme}`; write `tcp://{rest}`"
+                ));
+            }
+        };
+        let (host, port) = split_port(rest).map_err(|why| format!("`{text}`: {why}"))?;
+        Ok(Self {
+            transport,
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.transport {
+            Transport::Tcp => "tcp",
+        };
+        if self.host.contains(':') {
+            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{scheme}://{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl Serialize for ListenAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ListenAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
+    }
+}
+
+/// Splits `HOST:PORT`, `[IPV6]:PORT`, or a host alone with the default port.
+fn split_port(text: &str) -> Result<(&str, u16), String> {
+    let (host, port) = if let Some(inner) = text.strip_prefix('[') {
+        let Some((host, after)) = inner.split_once(']') else {
+            return Err("the bracket of the IPv6 address is not closed".to_owned());
+        };
+        if host.parse::<core::net::Ipv6Addr>().is_err() {
+            return Err(format!("`{host}` is no IPv6 address"));
+        }
+        match after {
+            "" => (host, None),
+            _ => match after.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None => return Err(format!("`{after}` after the bracket; write `:PORT`")),
+            },
+        }
+    } else {
+        match text.split_once(':') {
+            None => (text, None),
+            Some((_, rest)) if rest.contains(':') => {
+                return Err(
+                    "write an IPv6 address in brackets, as in `tcp://[::1]:3868`".to_owned(),
+                );
+            }
+            Some((host, port)) => (host, Some(port)),
+        }
+    };
+    let well_formed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    if host.is_empty() || !host.chars().all(well_formed) {
+        return Err(format!(
+            "`{host}` is no host; write an address (0.0.0.0 or [::] for all) or a name"
+        ));
+    }
+    match port {
+        None => Ok((host, DEFAULT_PORT)),
+        Some(port) => match port.parse() {
+            Ok(number) if port.bytes().all(|byte| byte.is_ascii_digit()) => Ok((host, number)),
+            _ => Err(format!("`{port}` is no port; ports are 0 to 65535")),
+        },
+    }
+}
+
+//----------- Durations -------------------------------------------------------
+
+/// A duration as a number and a unit: `"30s"`.
+pub(super) mod duration {
+    use core::time::Duration;
+
+    use super::{Deserialize, Deserializer, Serializer};
+    use serde::de::Error as _;
+
+    /// Writes the duration in the largest unit that fits it evenly.
+    pub(in crate::config) fn serialize<S: Serializer>(
+        value: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::show_duration(*value))
+    }
+
+    /// Reads `"1500ms"`, `"30s"`, `"5m"` or `"1h"`.
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)
+            .map_err(|_| D::Error::custom("is no duration; write for example \"30s\""))?;
+        super::parse_duration(&text).ok_or_else(|| {
+            D::Error::custom(format!(
+                "`{text}` is no duration; write a number and ms, s, m or h, as in \"30s\""
+            ))
+        })
+    }
+}
+
+/// Reads a number with a unit.
+fn parse_duration(text: &str) -> Option<core::time::Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: u64 = number.parse().ok()?;
+    let millis = match unit.trim() {
+        "ms" => 1,
+        "s" => 1000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    Some(core::time::Duration::from_millis(
+        number.checked_mul(millis)?,
+    ))
+}
+
+/// The duration as the configuration writes it.
+pub(super) fn show_duration(value: core::time::Duration) -> String {
+    let millis = value.as_millis();
+    match millis {
+        0 => "0s".to_owned(),
+        _ if millis.is_multiple_of(3_600_000) => format!("{}h", millis / 3_600_000),
+        _ if millis.is_multiple_of(60_000) => format!("{}m", millis / 60_000),
+        _ if millis.is_multiple_of(1000) => format!("{}s", millis / 1000),
+        _ => format!("{millis}ms"),
+    }
+}
+
+//----------- Statuses and outcomes -------------------------------------------
+
+/// Declares a `serde(with = …)` module of a value that is written as one word.
+macro_rules! word {
+    ($(#[$doc:meta])* $name:ident, $type:ty, $parse:path, $show:path) => {
+        $(#[$doc])*
+        pub(super) mod $name {
+            use super::{Deserializer, Serializer};
+
+            /// Writes the word.
+            pub(in crate::config) fn serialize<S: Serializer>(
+                value: &$type,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&$show(value))
+            }
+
+            /// Reads the word.
+            pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<$type, D::Error> {
+                super::read_word(deserializer, $parse)
+            }
+        }
+    };
+    ($(#[$doc:meta])* optional $name:ident, $type:ty, $parse:path, $show:path) => {
+        $(#[$doc])*
+        pub(super) mod $name {
+            use super::{Deserializer, Serializer};
+
+            /// Writes the word, or nothing.
+            pub(in crate::config) fn serialize<S: Serializer>(
+                value: &Option<$type>,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                match value {
+                    Some(value) => serializer.serialize_some(&$show(value)),
+                    None => serializer.serialize_none(),
+                }
+            }
+
+            /// Reads the word.
+            pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<Option<$type>, D::Error> {
+                super::read_word(deserializer, $parse).map(Some)
+            }
+        }
+    };
+}
+
+word!(
+    /// An Equipment-Status by one of its names.
+    status, crate::equipment::Status, super::parse_status, super::show_status
+);
+word!(
+    /// The same, where the key may be absent.
+    optional optional_status, crate::equipment::Status, super::parse_status, super::show_status
+);
+word!(
+    /// `unknown`, or a status.
+    unlisted, crate::policy::Unlisted, super::parse_unlisted, super::show_unlisted
+);
+word!(
+    /// The same, where the key may be absent.
+    optional optional_unlisted, crate::policy::Unlisted, super::parse_unlisted, super::show_unlisted
+);
+word!(
+    /// `5004`, or a status.
+    malformed, crate::policy::Malformed, super::parse_malformed, super::show_malformed
+);
+word!(
+    /// The same, where the key may be absent.
+    optional optional_malformed, crate::policy::Malformed, super::parse_malformed, super::show_malformed
+);
+word!(
+    /// `continue`, or a status.
+    on_match, Option<crate::equipment::Status>, super::parse_on_match, super::show_on_match
+);
+
+/// Reads a status, or says which there are.
+fn parse_status(text: &str) -> Result<Status, String> {
+    text.parse()
+        .map_err(|_| format!("`{text}` is no status; write whitelisted, greylisted or blacklisted"))
+}
+
+/// The status as it is written.
+fn show_status(status: &Status) -> String {
+    status.to_string()
+}
+
+/// Reads what an unlisted device is answered.
+fn parse_unlisted(text: &str) -> Result<Unlisted, String> {
+    match text {
+        "unknown" | "5422" => Ok(Unlisted::Unknown),
+        _ => text.parse().map(Unlisted::Status).map_err(|_| {
+            format!("`{text}` is neither `unknown` nor a status; write unknown, whitelisted, greylisted or blacklisted")
+        }),
+    }
+}
+
+/// What an unlisted device is answered, as it is written.
+fn show_unlisted(unlisted: &Unlisted) -> String {
+    match unlisted {
+        Unlisted::Unknown => "unknown".to_owned(),
+        Unlisted::Status(status) => status.to_string(),
+    }
+}
+
+/// Reads what a malformed IMEI is answered.
+fn parse_malformed(text: &str) -> Result<Malformed, String> {
+    match text {
+        "5004" | "fault" => Ok(Malformed::Fault),
+        _ => text.parse().map(Malformed::Status).map_err(|_| {
+            format!("`{text}` is neither `5004` nor a status; write 5004, whitelisted, greylisted or blacklisted")
+        }),
+    }
+}
+
+/// What a malformed IMEI is answered, as it is written.
+fn show_malformed(malformed: &Malformed) -> String {
+    match malformed {
+        Malformed::Fault => "5004".to_owned(),
+        Malformed::Status(status) => status.to_string(),
+    }
+}
+
+/// Reads what a bound IMSI in its device is answered.
+fn parse_on_match(text: &str) -> Result<Option<Status>, String> {
+    match text {
+        "continue" => Ok(None),
+        _ => text.parse().map(Some).map_err(|_| {
+            format!("`{text}` is neither `continue` nor a status; write continue, whitelisted, greylisted or blacklisted")
+        }),
+    }
+}
+
+/// What a bound IMSI in its device is answered, as it is written.
+fn show_on_match(on_match: &Option<Status>) -> String {
+    on_match.map_or_else(|| "continue".to_owned(), |status| status.to_string())
+}
+
+/// Reads one word, or a number that stands for one, and gives it its meaning.
+fn read_word<'de, D, T>(
+    deserializer: D,
+    parse: fn(&str) -> Result<T, String>,
+) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    /// Turns a string or a number into text.
+    struct Word;
+
+    impl Visitor<'_> for Word {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a word in quotes")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+
+        fn visit_i64<E>(self, number: i64) -> Result<String, E> {
+            Ok(number.to_string())
+        }
+    }
+
+    let text = deserializer.deserialize_any(Word)?;
+    parse(&text).map_err(D::Error::custom)
+}
+
+//----------- Numbers ---------------------------------------------------------
+
+/// Reads a number that is whole and not negative.
+pub(super) fn whole_number<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<i64>,
+{
+    let number = i64::deserialize(deserializer)?;
+    T::try_from(number).map_err(|_| {
+        let why = if number < 0 {
+            "less than 0"
+        } else {
+            "too large"
+        };
+        D::Error::custom(format!("{number} is {why}"))
+    })
+}
+
+/// The same, where the key may be absent.
+pub(super) fn optional_whole_number<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<i64>,
+{
+    whole_number(deserializer).map(Some)
+}
+
+//----------- One or many -----------------------------------------------------
+
+/// Reads a string, or an array of strings.
+pub(super) fn one_or_many<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    /// Takes either form.
+    struct OneOrMany<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string or an array of strings")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<T>, E> {
+            let one: StringDeserializer<E> = text.to_owned().into_deserializer();
+            T::deserialize(one).map(|value| vec![value])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, many: A) -> Result<Vec<T>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(many))
+        }
+    }
+
+    deserializer.deserialize_any(OneOrMany(PhantomData))
+}
+
+/// The same, where the key may be absent.
+pub(super) fn optional_one_or_many<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    one_or_many(deserializer).map(Some)
+}
+
+//----------- Tests -----------------------------------------------------------
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::time::Duration;
+
+    #[test]
+    fn addresses_are_read_as_written_by_hand() {
+        for (text, host, port) in [
+            ("tcp://127.0.0.1:3868", "127.0.0.1", 3868),
+            ("tcp://0.0.0.0", "0.0.0.0", 3868),
+            ("tcp://[::1]:13868", "::1", 13868),
+            ("tcp://[2001:db8::5]", "2001:db8::5", 3868),
+            ("tcp://eir-1.example.org:0", "eir-1.example.org", 0),
+        ] {
+            let address: ListenAddress = text.parse().unwrap();
+            assert_eq!(
+                (address.host.as_str(), address.port),
+                (host, port),
+                "{text}"
+            );
+            assert_eq!(address.to_string().parse(), Ok(address), "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_addresses_say_what_would_be_right() {
+        for (text, fragment) in [
+            ("127.0.0.1:3868", "write `tcp://127.0.0.1:3868`"),
+            (
+                "sctp://127.0.0.1",
+                "sctp:// is not supported by this version",
+            ),
+            ("tls://127.0.0.1", "tls:// is not supported by this version"),
+            ("udp://127.0.0.1", "unknown transport `udp`"),
+            ("tcp://::1:3868", "IPv6 address in brackets"),
+            ("tcp://[::1", "not closed"),
+            ("tcp://[1.2.3.4]:1", "is no IPv6 address"),
+            ("tcp://[::1]3868", "write `:PORT`"),
+            ("tcp://127.0.0.1:65536", "ports are 0 to 65535"),
+            ("tcp://127.0.0.1:+5", "ports are 0 to 65535"),
+            ("tcp://:3868", "is no host"),
+            ("tcp://*:3868", "0.0.0.0 or [::] for all"),
+        ] {
+            let error = text.parse::<ListenAddress>().unwrap_err();
+            assert!(error.contains(fragment), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn durations_round_trip_and_reject_what_has_no_unit() {
+        for (text, millis) in [
+            ("30s", 30_000),
+            ("1500ms", 1500),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+        ] {
+            assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)));
+            assert_eq!(show_duration(Duration::from_millis(millis)), text);
+        }
+        for text in [
+            "",
+            "30",
+            "s",
+            "-1s",
+            "1.5s",
+            "1d",
+            "99999999999999999999s",
+            "ß",
+        ] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+}

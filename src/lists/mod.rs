@@ -1,0 +1,56 @@
+//! Lists: files of rules and bindings, and how they become a register.
+//!
+//! ```text
+//! crate::load ─▶ source ─▶ lines ─▶ table ─▶ house ─▶ equipment::Builder
+//!                files,    one at   header,  rules,
+//!                gz, zst   a time   fields   bindings
+//! ```
+//!
+//! # The house format
+//!
+//! CSV (RFC 4180) in UTF-8, with or without a byte order mark, lines ended by
+//! LF or CRLF. The first line names the columns, in any order and letter case;
+//! columns that are not known are ignored, and the report names them. Blank
+//! lines, lines of empty fields, and lines that start with `#` are skipped,
+//! before the header as well. A field may stand in double quotes, but not run
+//! over several lines: a quote that is not closed is an error of its line and
+//! never swallows the next ones.
+//!
+//! | Column | A rule | A binding |
+//! |---|---|---|
+//! | `imei` | a device: 14, 15 or 16 digits | the same |
+//! | `svn` | with `imei`: only this software version, 2 digits | the same |
+//! | `tac` | a model: 8 digits | the same |
+//! | `tac_prefix` | models: 1 to 7 digits | the same |
+//! | `imei_from`, `imei_to` | devices, both ends included | the same |
+//! | `status` | overrides the list's status | an error |
+//! | `imsi` | on a blacklisted rule: IMSIs that may use the device, joined by `\|` | the IMSI |
+//! | `from`, `until` | when it holds, both ends included | the same |
+//! | `reason` | free text for reports | the same |
+//!
+//! Each line has exactly one device: `imei`, `tac`, `tac_prefix`, or both ends
+//! of a range. A device is the first fourteen digits of its IMEI. The last two
+//! of sixteen are the software version that it was seen with; they do not
+//! narrow the rule (the column `svn` does), as an update of its software must
+//! not free a phone. A fifteenth digit that is not the check digit is counted
+//! as a warning.
+//!
+//! A date is `2026-01-31` or `20260131` and stands for its whole day in UTC;
+//! a moment is `2026-01-31T12:00:00Z`, or with another offset, or with none
+//! for UTC.
+//!
+//! # What is wrong is refused
+//!
+//! A line that cannot be read is reported with file, line, column and reason.
+//! A list with more bad lines than `max_bad_lines` is refused, and with it the
+//! load: no register is made, the one in use stays. The same holds for a file
+//! that is missing, cut short, or written to while it is read.
+
+mod field;
+pub(crate) mod house;
+mod lines;
+pub(crate) mod report;
+pub(crate) mod source;
+mod table;
+
+pub use self::report::{BadLine, FileReport, ListReport, LoadReport};

@@ -1,0 +1,413 @@
+//! Where lists come from: files named plainly or by patterns, compressed or
+//! not.
+
+use std::collections::HashSet;
+use std::fs::{self, File, Metadata};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use flate2::bufread::MultiGzDecoder;
+use glob::{MatchOptions, Pattern};
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+/// Bytes read from a file, and decompressed, at a time.
+const BUFFER: usize = 128 * 1024;
+
+/// The first bytes of a gzip file (RFC 1952 clause 2.3.1).
+const GZIP_MAGIC: &[u8] = b"\x1F\x8B";
+
+/// The first bytes of a Zstandard frame (RFC 8878 clause 3.1.1).
+const ZSTD_MAGIC: &[u8] = b"\x28\xB5\x2F\xFD";
+
+/// What makes a path a pattern.
+const WILDCARDS: [char; 3] = ['*', '?', '['];
+
+/// How patterns match: case counts, `*` stays within a directory, and names
+/// that start with a dot are left alone, as copying programs give such names
+/// to what they have not finished.
+const MATCHING: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: true,
+};
+
+//----------- Finding ---------------------------------------------------------
+
+/// The files that the paths of one list name.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Each file once; those of a pattern are sorted.
+    pub(crate) files: Vec<PathBuf>,
+    /// What is wrong with the paths.
+    pub(crate) faults: Vec<String>,
+    /// What is most likely not meant.
+    pub(crate) warnings: Vec<String>,
+    /// The files again, to take each only once.
+    seen: HashSet<PathBuf>,
+}
+
+/// Finds the files of `paths`, relative to `dir`.
+///
+/// A plain path is taken as it is, whether there is such a file or not: to
+/// open it will tell. A pattern may match nothing, as a list may have no file
+/// yet; that is a warning.
+pub(crate) fn find(dir: &Path, paths: &[String]) -> Found {
+    let mut found = Found::default();
+    for path in paths {
+        if !is_pattern(path) {
+            found.add(dir.join(path));
+            continue;
+        }
+        let pattern = match Path::new(path).is_absolute() {
+            true => path.clone(),
+            // The directory may have characters that mean something in patterns.
+            false => match Pattern::escape(&dir.to_string_lossy()) {
+                dir if dir.is_empty() => path.clone(),
+                dir => format!("{dir}/{path}"),
+            },
+        };
+        let matches = match glob::glob_with(&pattern, MATCHING) {
+            Ok(matches) => matches,
+            Err(error) => {
+                found
+                    .faults
+                    .push(format!("`{path}` is no pattern: {error}"));
+                continue;
+            }
+        };
+        let mut files = Vec::new();
+        for matched in matches {
+            match matched {
+                Ok(file) if file.is_dir() => {}
+                Ok(file) => files.push(file),
+                Err(error) => found.faults.push(format!(
+                    "{}: cannot be searched: {}",
+                    error.path().display(),
+                    plain(error.error())
+                )),
+            }
+        }
+        if files.is_empty() {
+            let dir = dir.join(path);
+            found
+                .warnings
+                .push(format!("no file matches {}", dir.display()));
+        }
+        files.sort();
+        files.into_iter().for_each(|file| found.add(file));
+    }
+    found
+}
+
+impl Found {
+    /// Takes a file, unless it was named before.
+    fn add(&mut self, file: PathBuf) {
+        if self.seen.insert(file.clone()) {
+            self.files.push(file);
+        }
+    }
+}
+
+/// Whether a path has wildcards.
+fn is_pattern(path: &str) -> bool {
+    path.contains(WILDCARDS)
+}
+
+/// The directory of a path, or of the part of a pattern before its first
+/// wildcard; empty if that is all in the directory it is relative to.
+pub(crate) fn fixed_dir(path: &str) -> &str {
+    let fixed = path.split(WILDCARDS).next().unwrap_or_default();
+    match fixed.rsplit_once('/') {
+        Some(("", _)) => "/",
+        Some((dir, _)) => dir,
+        None => "",
+    }
+}
+
+//----------- Source ----------------------------------------------------------
+
+/// An open file, decompressed as it is read.
+pub(crate) struct Source {
+    /// The file itself, to see whether it changes.
+    file: File,
+    /// What it was when it was opened.
+    before: Stamp,
+    /// Its text.
+    pub(crate) reader: BufReader<Box<dyn Read>>,
+}
+
+impl Source {
+    /// Opens a file by the suffix of its name.
+    ///
+    /// # Errors
+    ///
+    /// A file that is missing, not readable, no file, or not compressed as its
+    /// name says.
+    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        let metadata = fs::metadata(path).map_err(|error| plain(&error))?;
+        // Told before opening: to open a pipe would wait for its other end.
+        if metadata.is_dir() {
+            return Err("is a directory; name its files, as in `directory/*.csv`".to_owned());
+        }
+        if !metadata.is_file() {
+            return Err("is not a regular file".to_owned());
+        }
+        let file = File::open(path).map_err(|error| plain(&error))?;
+        let before = file.metadata().map_err(|error| plain(&error))?;
+        let clone = file.try_clone().map_err(|error| plain(&error))?;
+        let mut raw = BufReader::with_capacity(BUFFER, clone);
+        let start = raw.fill_buf().map_err(|error| plain(&error))?;
+
+        let suffix = path.extension().and_then(|suffix| suffix.to_str());
+        let is_gzip = start.starts_with(GZIP_MAGIC);
+        let is_zstd = start.starts_with(ZSTD_MAGIC) || skippable(start);
+        let reader: Box<dyn Read> = match suffix {
+            Some("gz") if is_gzip => Box::new(MultiGzDecoder::new(raw)),
+            Some("zst") if is_zstd => Box::new(ZstdReader::new(raw)),
+            Some("gz" | "zst") if start.is_empty() => return Err("is empty".to_owned()),
+            Some("gz") => return Err("is named .gz, but holds no gzip data".to_owned()),
+            Some("zst") => return Err("is named .zst, but holds no Zstandard data".to_owned()),
+            _ if is_gzip => return Err("holds gzip data; name it .gz".to_owned()),
+            _ if is_zstd => return Err("holds Zstandard data; name it .zst".to_owned()),
+            _ => Box::new(raw),
+        };
+        Ok(Self {
+            file,
+            before: Stamp::of(&before),
+            reader: BufReader::with_capacity(BUFFER, reader),
+        })
+    }
+
+    /// Whether the file was written to since it was opened. A file that took
+    /// its name in the meantime is another file and does not count.
+    pub(crate) fn has_changed(&self) -> bool {
+        match self.file.metadata() {
+            Ok(metadata) => Stamp::of(&metadata) != self.before,
+            Err(_) => true,
+        }
+    }
+}
+
+/// What changes when a file is written to.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    /// Its bytes.
+    length: u64,
+    /// When it was written to last, where the system knows.
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    /// The stamp of a file.
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+        }
+    }
+}
+
+/// An error of the system in plain words.
+pub(crate) fn plain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
+        io::ErrorKind::UnexpectedEof => "is cut short; copy it again".to_owned(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+            format!("is damaged ({error}); copy it again")
+        }
+        _ => format!("cannot be read: {error}"),
+    }
+}
+
+//----------- ZstdReader ------------------------------------------------------
+
+/// Decompresses all frames of a Zstandard file, one behind the other, as the
+/// programs that append to files or compress in parallel write them; checks
+/// the checksum of each, and skips frames that hold no data (RFC 8878 clause 3).
+struct ZstdReader<R> {
+    /// The compressed bytes.
+    source: R,
+    /// The decoder, used again for each frame.
+    decoder: FrameDecoder,
+    /// Whether a frame has been started and not yet been left.
+    in_frame: bool,
+}
+
+impl<R: BufRead> ZstdReader<R> {
+    /// Starts before the first frame.
+    fn new(source: R) -> Self {
+        Self {
+            source,
+            decoder: FrameDecoder::new(),
+            in_frame: false,
+        }
+    }
+
+    /// Starts the next frame; false at the end of the file.
+    fn start_frame(&mut self) -> io::Result<bool> {
+        loop {
+            if self.source.fill_buf()?.is_empty() {
+                return Ok(false);
+            }
+            match self.decoder.reset(&mut self.source) {
+                Ok(()) => {
+                    self.in_frame = true;
+                    return Ok(true);
+                }
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
+                    let mut skipped = (&mut self.source).take(u64::from(length));
+                    if io::copy(&mut skipped, &mut io::sink())? < u64::from(length) {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                Err(error) => return Err(damaged(error)),
+            }
+        }
+    }
+
+    /// Leaves a frame whose bytes have all been read.
+    fn end_frame(&mut self) -> io::Result<()> {
+        self.in_frame = false;
+        match self.decoder.get_checksum_from_data() {
+            Some(sum) if self.decoder.get_calculated_checksum() != Some(sum) => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "wrong checksum"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<R: BufRead> Read for ZstdReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.in_frame && self.decoder.is_finished() && self.decoder.can_collect() == 0 {
+                self.end_frame()?;
+            }
+            if !self.in_frame && !self.start_frame()? {
+                return Ok(0);
+            }
+            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
+                self.decoder
+                    .decode_blocks(&mut self.source, BlockDecodingStrategy::UptoBlocks(1))
+                    .map_err(damaged)?;
+            }
+            let count = self.decoder.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+        }
+    }
+}
+
+/// Tells a frame that ends too early from one with wrong bytes.
+fn damaged(error: FrameDecoderError) -> io::Error {
+    let mut cause: Option<&(dyn core::error::Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        match inner.downcast_ref::<io::Error>() {
+            Some(inner) if inner.kind() == io::ErrorKind::UnexpectedEof => {
+                return io::ErrorKind::UnexpectedEof.into();
+            }
+            _ => cause = inner.source(),
+        }
+    }
+    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+}
+
+/// Whether the bytes start a Zstandard frame that holds no data (RFC 8878
+/// clause 3.1.2).
+fn skippable(start: &[u8]) -> bool {
+    matches!(start, [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..])
+}
+
+//----------- Tests -----------------------------------------------------------
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+    /// What `printf 'imei\n490154203237518\n' | zstd` writes: a frame with one
+    /// block of plain bytes and a checksum.
+    const ONE_FRAME: &[u8] =
+        b"\x28\xb5\x2f\xfd\x04\x58\xa9\0\0imei\n490154203237518\n\x6d\xd3\x79\x72";
+
+    /// Everything that a reader of Zstandard data gives.
+    fn unpack(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        ZstdReader::new(bytes).read_to_end(&mut text)?;
+        Ok(text)
+    }
+
+    #[test]
+    fn all_frames_are_read_and_empty_ones_skipped() {
+        let text = b"imei\n490154203237518\n";
+        assert_eq!(unpack(ONE_FRAME).unwrap(), text);
+        let skip = b"\x5A\x2A\x4D\x18\x03\0\0\0abc";
+        let many = [ONE_FRAME, skip, ONE_FRAME].concat();
+        assert_eq!(unpack(&many).unwrap(), [&text[..], text].concat());
+        assert_eq!(unpack(b"").unwrap(), b"");
+    }
+
+    #[test]
+    fn every_cut_is_an_error() {
+        for length in 1..ONE_FRAME.len() {
+            let error = unpack(&ONE_FRAME[..length]).unwrap_err();
+            assert_eq!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof,
+                "{length}: {error}"
+            );
+        }
+        let error = unpack(b"\x5A\x2A\x4D\x18\x03\0\0\0ab").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn no_damage_panics_or_passes_the_checksum() {
+        let lines = (0..100).map(|device| format!("{:014}\n", device * 7919));
+        let text = lines.collect::<String>().into_bytes();
+        let packed = compress_to_vec(&text[..], CompressionLevel::Fastest);
+        assert_eq!(unpack(&packed).unwrap(), text);
+        // Byte 4 says whether there is a checksum at all.
+        for place in (0..packed.len()).filter(|place| *place != 4) {
+            let mut damaged = packed.clone();
+            damaged[place] ^= 0x10;
+            if let Ok(unpacked) = unpack(&damaged) {
+                assert!(unpacked == text, "byte {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_an_error() {
+        let mut bytes = ONE_FRAME.to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        let error = unpack(&bytes).unwrap_err();
+        assert_eq!(error.to_string(), "wrong checksum");
+    }
+
+    #[test]
+    fn a_file_that_is_written_to_is_noticed_and_one_that_is_replaced_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list.csv");
+        fs::write(&path, "imei\n").unwrap();
+        let source = Source::open(&path).unwrap();
+        assert!(!source.has_changed());
+
+        let other = dir.path().join("other.csv");
+        fs::write(&other, "imei\n490154203237518\n").unwrap();
+        fs::rename(&other, &path).unwrap();
+        assert!(!source.has_changed());
+
+        let source = Source::open(&path).unwrap();
+        let mut file = File::options().append(true).open(&path).unwrap();
+        io::Write::write_all(&mut file, b"00000000000001\n").unwrap();
+        assert!(source.has_changed());
+    }
+}

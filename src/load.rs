@@ -1,0 +1,354 @@
+//! From the configuration to a rulebook: every list and binding, all or none.
+
+use core::fmt;
+use std::path::{Component, Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::config::{self, Config, ListFormat};
+use crate::equipment::{BuildError, Builder, ListId, Status};
+use crate::lists::house::{self, Stop, Target};
+use crate::lists::report::MAX_SHOWN;
+use crate::lists::source::{self, Source};
+use crate::lists::{FileReport, ListReport, LoadReport};
+use crate::policy::{Combine, PolicyError, PolicySpec, Rulebook};
+
+/// The built-in rules; see the comments in it.
+const SAMPLE_RULES: &str = include_str!("lists/sample.csv");
+
+/// The built-in bindings.
+const SAMPLE_BINDINGS: &str = include_str!("lists/sample-bindings.csv");
+
+/// The name of the default policy in reports and explanations.
+const DEFAULT_POLICY: &str = "default";
+
+//----------- Loaded ----------------------------------------------------------
+
+/// A rulebook that may be published, and what it was made from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// All lists, bindings and policies.
+    pub rulebook: Rulebook,
+    /// What was loaded.
+    pub report: LoadReport,
+}
+
+/// Reads everything that the configuration names and makes a rulebook of it.
+///
+/// Files are read one after the other and never kept in memory. It may take a
+/// second or two for a million rules: not for a thread that serves.
+///
+/// # Errors
+///
+/// If a single list has to be refused there is no rulebook; the error tells
+/// what is wrong with all of them.
+pub fn load(config: &Config) -> Result<Loaded, LoadError> {
+    let mut loader = Loader {
+        config,
+        builder: Builder::new(),
+        names: Vec::new(),
+        report: LoadReport {
+            lists: Vec::new(),
+            warnings: config.warnings(),
+        },
+    };
+    if config.register.sample {
+        loader.sample()?;
+    }
+    for list in &config.lists {
+        loader.list(list)?;
+    }
+    for binding in &config.bindings {
+        loader.binding(binding)?;
+    }
+    loader.finish()
+}
+
+/// The directories in which a change may change a list, to be watched with all
+/// that is below them. There may be none of some of them yet.
+#[must_use]
+pub fn watched_dirs(config: &Config) -> Vec<PathBuf> {
+    let lists_dir = config.lists_dir();
+    let lists = config.lists.iter().flat_map(|list| &list.path);
+    let bindings = config.bindings.iter().flat_map(|binding| &binding.path);
+    let mut dirs: Vec<PathBuf> = lists
+        .chain(bindings)
+        .map(|path| lists_dir.join(source::fixed_dir(path)))
+        .collect();
+    dirs.sort();
+    // A directory sorts right before what is below it; with `..` a path only
+    // looks as if it were.
+    let is_below = |dir: &Path, above: &Path| {
+        dir.strip_prefix(above)
+            .is_ok_and(|rest| !rest.components().any(|part| part == Component::ParentDir))
+    };
+    dirs.dedup_by(|dir, above| is_below(dir, above));
+    dirs
+}
+
+/// The files of all lists and bindings that are there now, for telling
+/// whether one has changed.
+#[must_use]
+pub fn files(config: &Config) -> Vec<PathBuf> {
+    let dir = config.lists_dir();
+    let lists = config.lists.iter().map(|list| &list.path);
+    let bindings = config.bindings.iter().map(|binding| &binding.path);
+    let found = lists
+        .chain(bindings)
+        .flat_map(|paths| source::find(&dir, paths).files);
+    found.collect()
+}
+
+//----------- LoadError -------------------------------------------------------
+
+/// Why there is no rulebook. Prints several lines, complete with what to do.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// Lists are refused.
+    #[error("{}", Refused(.0))]
+    Refused(LoadReport),
+    /// There are more lists, files or rules than can be numbered.
+    #[error("the lists do not fit: {0}")]
+    Build(#[from] BuildError),
+    /// The policies cannot be made of the configuration.
+    #[error("the policies cannot be used: {0}")]
+    Policy(#[from] PolicyError),
+}
+
+/// Prints what is wrong with the lists of a report, the first ten problems in
+/// full.
+struct Refused<'a>(&'a LoadReport);
+
+impl fmt::Display for Refused<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = 0;
+        let mut total = 0;
+        let refused = || self.0.lists.iter().filter(|list| list.is_refused());
+        for list in refused() {
+            total += list.bad_lines() + list.faults.len() as u64;
+            let bad = list.first_bad_lines.iter().map(ToString::to_string);
+            for problem in list.faults.iter().cloned().chain(bad) {
+                if shown < MAX_SHOWN {
+                    shown += 1;
+                    writeln!(f, "{problem}")?;
+                }
+            }
+        }
+        let more = total.saturating_sub(shown as u64);
+        if more > 0 {
+            writeln!(f, "… and {more} more")?;
+        }
+        let mut faulty = false;
+        for list in refused() {
+            faulty |= !list.faults.is_empty();
+            let (bad, allowed) = (list.bad_lines(), list.max_bad_lines);
+            write!(f, "list {} is refused", list.name)?;
+            match (bad > allowed, bad) {
+                (false, _) => {}
+                (true, 1) => write!(f, ": 1 bad line, allowed are {allowed}")?,
+                (true, _) => write!(f, ": {bad} bad lines, allowed are {allowed}")?,
+            }
+            writeln!(f)?;
+        }
+        f.write_str(match faulty {
+            true => "nothing was loaded; correct the files",
+            false => {
+                "nothing was loaded; correct the lines, or raise max_bad_lines to leave them out"
+            }
+        })
+    }
+}
+
+//----------- Loader ----------------------------------------------------------
+
+/// A load under way.
+struct Loader<'a> {
+    /// What to load.
+    config: &'a Config,
+    /// What has been loaded.
+    builder: Builder,
+    /// The lists and bindings by the names that policies use.
+    names: Vec<(&'a str, ListId)>,
+    /// The report so far.
+    report: LoadReport,
+}
+
+impl<'a> Loader<'a> {
+    /// Loads a list of rules.
+    fn list(&mut self, list: &'a config::List) -> Result<(), LoadError> {
+        let id = self.builder.list(&list.name, list.status)?;
+        self.names.push((&list.name, id));
+        let max_bad_lines = list.max_bad_lines;
+        // Other formats come in here, each with a reader of its own.
+        let ListFormat::Csv = list.format;
+        let target = Target::Rules(id, list.status);
+        self.files(&list.name, &list.path, max_bad_lines, target)
+    }
+
+    /// Loads a list of bindings.
+    fn binding(&mut self, binding: &'a config::Binding) -> Result<(), LoadError> {
+        let name = binding.name();
+        let id = (self.builder).binding_list(name, binding.mismatch, binding.on_match)?;
+        self.names.push((name, id));
+        let max_bad_lines = binding.max_bad_lines;
+        self.files(name, &binding.path, max_bad_lines, Target::Bindings(id))
+    }
+
+    /// Loads the files of one list or binding.
+    fn files(
+        &mut self,
+        name: &str,
+        paths: &[String],
+        max_bad_lines: Option<u64>,
+        target: Target,
+    ) -> Result<(), LoadError> {
+        let bindings = matches!(target, Target::Bindings(_));
+        let max_bad_lines = max_bad_lines.unwrap_or(self.config.register.max_bad_lines);
+        let mut list = ListReport::new(name, bindings, max_bad_lines);
+        let found = source::find(&self.config.lists_dir(), paths);
+        list.faults = found.faults;
+        list.warnings = found.warnings;
+        for path in &found.files {
+            self.file(path, target, &mut list)?;
+        }
+        self.report.lists.push(list);
+        Ok(())
+    }
+
+    /// Loads one file.
+    fn file(
+        &mut self,
+        path: &Path,
+        target: Target,
+        list: &mut ListReport,
+    ) -> Result<(), LoadError> {
+        let mut report = FileReport {
+            path: path.display().to_string(),
+            ..FileReport::default()
+        };
+        let mut source = match Source::open(path) {
+            Ok(source) => source,
+            Err(why) => {
+                list.faults.push(format!("{}: {why}", report.path));
+                return Ok(());
+            }
+        };
+        let result = house::read(
+            &mut source.reader,
+            target,
+            &mut self.builder,
+            list,
+            &mut report,
+        );
+        // What looks damaged may be half written, so this is told instead.
+        let changed = source.has_changed();
+        match result {
+            Err(Stop::Build(error)) => return Err(error.into()),
+            _ if changed => list.faults.push(format!(
+                "{}: is being written; it will be read again",
+                report.path
+            )),
+            Err(Stop::Fault(fault)) => list.faults.push(fault),
+            Ok(()) => {}
+        }
+        list.files.push(report);
+        Ok(())
+    }
+
+    /// Loads the built-in register.
+    fn sample(&mut self) -> Result<(), LoadError> {
+        let rules = self.builder.list("sample", Status::Blacklisted)?;
+        let bindings = (self.builder).binding_list("sample-bindings", Status::Blacklisted, None)?;
+        for (name, text, target) in [
+            (
+                "sample",
+                SAMPLE_RULES,
+                Target::Rules(rules, Status::Blacklisted),
+            ),
+            (
+                "sample-bindings",
+                SAMPLE_BINDINGS,
+                Target::Bindings(bindings),
+            ),
+        ] {
+            let is_bindings = matches!(target, Target::Bindings(_));
+            let mut list = ListReport::new(name, is_bindings, 0);
+            let mut report = FileReport {
+                path: format!("{name}.csv (built in)"),
+                ..FileReport::default()
+            };
+            match house::read(
+                text.as_bytes(),
+                target,
+                &mut self.builder,
+                &mut list,
+                &mut report,
+            ) {
+                Ok(()) => {}
+                Err(Stop::Build(error)) => return Err(error.into()),
+                Err(Stop::Fault(fault)) => list.faults.push(fault),
+            }
+            list.files.push(report);
+            self.report.lists.push(list);
+        }
+        self.names.push(("sample", rules));
+        self.names.push(("sample-bindings", bindings));
+        Ok(())
+    }
+
+    /// Makes the rulebook, unless a list is refused.
+    fn finish(self) -> Result<Loaded, LoadError> {
+        if self.report.lists.iter().any(ListReport::is_refused) {
+            return Err(LoadError::Refused(self.report));
+        }
+        let register = &self.config.register;
+        let default = PolicySpec {
+            name: DEFAULT_POLICY.to_owned(),
+            origin_hosts: Vec::new(),
+            origin_realms: Vec::new(),
+            imsi_prefixes: Vec::new(),
+            imsi_ranges: Vec::new(),
+            lists: None,
+            unlisted: register.unlisted,
+            malformed: register.malformed,
+            combine: Combine::Strictest,
+        };
+        let policies = self.config.policies.iter();
+        let policies = policies.map(|policy| self.policy(policy)).collect();
+        let rulebook = Rulebook::new(
+            self.builder.finish(),
+            register.override_status,
+            default,
+            policies,
+        )?;
+        Ok(Loaded {
+            rulebook,
+            report: self.report,
+        })
+    }
+
+    /// What a policy of the configuration says.
+    fn policy(&self, policy: &config::Policy) -> PolicySpec {
+        let register = &self.config.register;
+        // The configuration was checked: every name is that of a list.
+        let id = |name: &String| {
+            let named = self.names.iter().find(|(known, _)| known == name);
+            named.map(|(_, id)| *id)
+        };
+        let config::CombineMode::Strictest = policy.combine;
+        PolicySpec {
+            name: policy.name.clone(),
+            origin_hosts: policy.matches.origin_host.clone(),
+            origin_realms: policy.matches.origin_realm.clone(),
+            imsi_prefixes: policy.matches.imsi_prefix.clone(),
+            imsi_ranges: (policy.matches.imsi_range.iter())
+                .filter_map(|range| config::split_imsi_range(range).ok())
+                .map(|(first, last)| (first.to_owned(), last.to_owned()))
+                .collect(),
+            lists: (policy.lists.as_ref()).map(|names| names.iter().filter_map(id).collect()),
+            unlisted: policy.unlisted.unwrap_or(register.unlisted),
+            malformed: policy.malformed.unwrap_or(register.malformed),
+            combine: Combine::Strictest,
+        }
+    }
+}

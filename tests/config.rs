@@ -1,0 +1,354 @@
+//! The configuration: its defaults, and what is said of mistakes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use weir::config::Config;
+use weir::equipment::Status;
+use weir::policy::{Malformed, Unlisted};
+
+/// Checks a text as `weir.toml`.
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("weir.toml")).map_err(|error| error.to_string())
+}
+
+/// The printed configuration with its examples uncommented: lines that start
+/// with `#` and no blank.
+fn with_examples() -> String {
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(example) if !example.is_empty() && !example.starts_with(' ') => example.to_owned(),
+        _ => line.to_owned(),
+    };
+    let text: Vec<String> = Config::commented_default().lines().map(line).collect();
+    // The sample goes with no other lists.
+    text.join("\n").replace("sample = true", "sample = false")
+}
+
+//----------- Defaults --------------------------------------------------------
+
+#[test]
+fn the_printed_configuration_is_the_default() {
+    assert_eq!(parse(Config::commented_default()), Ok(Config::default()));
+}
+
+#[test]
+fn an_empty_file_is_the_default_without_the_sample() {
+    let mut expected = Config::default();
+    expected.register.sample = false;
+    let config = parse("").unwrap();
+    assert_eq!(config, expected);
+    assert_eq!(config.warnings().len(), 1);
+    assert!(config.warnings()[0].contains("every device is answered as unlisted"));
+    assert_eq!(Config::default().warnings(), [""; 0]);
+}
+
+#[test]
+fn every_key_is_in_the_printed_configuration() {
+    let text = with_examples();
+    parse(&text).unwrap();
+    // What the parser would have accepted in place of an unknown key is the
+    // full list of the keys of that table.
+    let tables = [
+        ("", "diameter register list binding policy log"),
+        ("[diameter]", ""),
+        ("[[diameter.peer]]", ""),
+        ("[register]", ""),
+        ("[[list]]", ""),
+        ("[[binding]]", ""),
+        ("[[policy]]", ""),
+        ("[log]", ""),
+    ];
+    for (table, more) in tables {
+        let probe = match table {
+            "" => "zzzzzzzzzzzz = 1\n".to_owned(),
+            _ => format!("{table}\nzzzzzzzzzzzz = 1\n"),
+        };
+        let error = parse(&probe).unwrap_err();
+        let (_, known) = error.split_once("known are ").unwrap();
+        let known: BTreeSet<&str> = known.split('`').skip(1).step_by(2).collect();
+        assert!(known.len() >= 2, "{error}");
+        let section = match table {
+            "" => more.to_owned(),
+            _ => {
+                let (_, rest) = text.split_once(&format!("\n{table}\n")).unwrap();
+                rest.split("\n[").next().unwrap().to_owned()
+            }
+        };
+        for key in known {
+            let written = section
+                .lines()
+                .any(|line| line.starts_with(&format!("{key} = ")))
+                || section.split(' ').any(|word| word == key)
+                || text.contains(&format!("[[diameter.{key}]]"));
+            assert!(written, "`{key}` of {table} is missing");
+        }
+    }
+    for key in ["origin_host", "origin_realm", "imsi_prefix", "imsi_range"] {
+        let inline = text
+            .lines()
+            .find(|line| line.starts_with("match = {"))
+            .unwrap();
+        assert!(inline.contains(&format!("{key} = ")), "{key}");
+    }
+}
+
+#[test]
+fn the_written_configuration_reads_as_the_same() {
+    let config = parse(&with_examples()).unwrap();
+    let written = toml::to_string(&config).unwrap();
+    assert_eq!(parse(&written), Ok(config), "{written}");
+}
+
+//----------- Values ----------------------------------------------------------
+
+#[test]
+fn values_mean_what_they_say() {
+    let config = parse(
+        r#"
+        [diameter]
+        listen = "tcp://[::]:13868"
+        realms = ["a.example", "b.example"]
+        watchdog = "1m"
+        drain_timeout = "0s"
+        unknown_peers = false
+        [[diameter.peer]]
+        origin_host = "mme.example"
+        [register]
+        override = "permitted"
+        unlisted = "black"
+        malformed = 5004
+        [[list]]
+        name = "x"
+        status = "grey"
+        path = "x.csv"
+        [[binding]]
+        path = ["iot/meters/*.csv.gz", "more.csv"]
+        mismatch = "grey"
+        match = "white"
+        [[policy]]
+        name = "p"
+        match = { origin_host = "mme.example", imsi_range = ["001010-001019"] }
+        lists = ["x", "iot/meters"]
+        unlisted = 5422
+        malformed = "white"
+        "#,
+    )
+    .unwrap();
+    let diameter = &config.diameter;
+    assert_eq!(diameter.listen.len(), 1);
+    assert_eq!(
+        (diameter.listen[0].host.as_str(), diameter.listen[0].port),
+        ("::", 13868)
+    );
+    assert_eq!(diameter.watchdog, Duration::from_secs(60));
+    assert_eq!(diameter.drain_timeout, Duration::ZERO);
+    assert_eq!(diameter.peers[0].origin_realm, None);
+    assert_eq!(config.register.override_status, Some(Status::Whitelisted));
+    assert_eq!(
+        config.register.unlisted,
+        Unlisted::Status(Status::Blacklisted)
+    );
+    assert_eq!(config.register.malformed, Malformed::Fault);
+    assert_eq!(config.lists[0].path, ["x.csv"]);
+    assert_eq!(config.bindings[0].name(), "iot/meters");
+    assert_eq!(config.bindings[0].mismatch, Status::Greylisted);
+    assert_eq!(config.bindings[0].on_match, Some(Status::Whitelisted));
+    assert_eq!(config.policies[0].unlisted, Some(Unlisted::Unknown));
+    assert_eq!(
+        config.policies[0].malformed,
+        Some(Malformed::Status(Status::Whitelisted))
+    );
+    assert!(config.warnings()[0].contains("override is set"));
+}
+
+#[test]
+fn bindings_are_named_after_their_first_path() {
+    for (path, name) in [
+        ("meters.csv", "meters"),
+        ("bindings/*.csv", "bindings"),
+        ("iot/sims-*.csv.gz", "iot/sims-"),
+        ("/etc/weir/b.csv", "/etc/weir/b"),
+        ("*.csv", "binding"),
+        ("v1.2/sims.csv", "v1.2/sims"),
+    ] {
+        let config = parse(&format!("[[binding]]\npath = \"{path}\"")).unwrap();
+        assert_eq!(config.bindings[0].name(), name, "{path}");
+    }
+}
+
+//----------- Mistakes --------------------------------------------------------
+
+#[test]
+fn mistakes_are_told_in_one_line_with_their_place() {
+    for (text, expected) in [
+        (
+            "[diameter]\nwatchdgo = \"30s\"",
+            "weir.toml:2:1: unknown key `watchdgo` in [diameter]; did you mean `watchdog`?",
+        ),
+        (
+            "[diametre]\n",
+            "weir.toml:1:2: unknown key `diametre`; did you mean `diameter`?",
+        ),
+        (
+            "\n[[diameter.peer]]\norigin_host = \"a\"\nrealm = \"b\"",
+            "weir.toml:4:1: unknown key `realm` in [[diameter.peer]]; known are `origin_host`, `origin_realm`",
+        ),
+        (
+            "[[policy]]\nname = \"p\"\nmatch = { imsi_prefx = \"1\" }",
+            "weir.toml:3:11: unknown key `imsi_prefx` in `match` of [[policy]]; did you mean `imsi_prefix`?",
+        ),
+        (
+            "[diameter]\nwatchdog = \"3s\"",
+            "weir.toml:2:12: `watchdog` in [diameter] is 3s; allowed are 6s to 1h",
+        ),
+        (
+            "[diameter]\nwatchdog = 30",
+            "weir.toml:2:12: `watchdog` in [diameter] is no duration; write for example \"30s\"",
+        ),
+        (
+            "[diameter]\n\ndrain_timeout = \"1d\"",
+            "weir.toml:3:17: `drain_timeout` in [diameter]: `1d` is no duration; write a number and ms, s, m or h, as in \"30s\"",
+        ),
+        (
+            "[diameter]\nmax_message = 2097152",
+            "weir.toml:2:15: `max_message` in [diameter] is 2097152; allowed are 4096 to 1048576",
+        ),
+        (
+            "[diameter]\nmax_message = 65535",
+            "weir.toml:2:15: `max_message` in [diameter] is 65535; Diameter messages are multiples of 4 bytes, write 65532",
+        ),
+        (
+            "[diameter]\nmax_connections = -1",
+            "weir.toml:2:19: `max_connections` in [diameter]: -1 is less than 0",
+        ),
+        (
+            "[diameter]\nvendor_id = 4294967296",
+            "weir.toml:2:13: `vendor_id` in [diameter]: 4294967296 is too large",
+        ),
+        (
+            "[diameter]\norigin_host = \"\"",
+            "weir.toml:2:15: `origin_host` in [diameter]: `` is no DiameterIdentity; write a domain name of 1 to 255 ASCII characters",
+        ),
+        (
+            "[diameter]\nlisten = [\"tcp://127.0.0.1\", \"sctp://127.0.0.1\"]",
+            "weir.toml:2:10: `listen` in [diameter]: `sctp://127.0.0.1`: sctp:// is not supported by this version; write `tcp://127.0.0.1`",
+        ),
+        (
+            "[diameter]\nunknown_peers = \"no\"",
+            "weir.toml:2:17: `unknown_peers` in [diameter]: invalid type: string \"no\", expected a boolean",
+        ),
+        (
+            "[register]\nunlisted = \"blakc\"",
+            "weir.toml:2:12: `unlisted` in [register]: `blakc` is neither `unknown` nor a status; write unknown, whitelisted, greylisted or blacklisted",
+        ),
+        (
+            "[register]\nmalformed = 5005",
+            "weir.toml:2:13: `malformed` in [register]: `5005` is neither `5004` nor a status; write 5004, whitelisted, greylisted or blacklisted",
+        ),
+        (
+            "[[list]]\nname = \"x\"\nstatus = \"black\"",
+            "weir.toml:1:1: missing key `path` in [[list]]",
+        ),
+        (
+            "[[list]]\nname = \"x\"\nstatus = \"black\"\npath = \"x\"\nformat = \"dirbs\"",
+            "weir.toml:5:10: `format` in [[list]]: unknown variant `dirbs`, expected `csv`",
+        ),
+        (
+            "[register]\nsample = true\n[[binding]]\npath = \"x\"",
+            "weir.toml:2:10: `sample` in [register] is true beside lists of your own; remove it, the sample is of test IMEIs",
+        ),
+        (
+            "[[binding]]\npath = \"x.csv\"\n[[binding]]\npath = \"x.csv\"",
+            "weir.toml:4:8: `path` in [[binding]]: the name `x` is taken; names must differ, give another `name`",
+        ),
+        (
+            "[[policy]]\nname = \"p\"\nmatch = {}",
+            "weir.toml:3:9: `match` in [[policy]] is empty; name an origin_host, origin_realm, imsi_prefix or imsi_range (what holds for everybody is said in [register])",
+        ),
+        (
+            "[[list]]\nname = \"gsma\"\nstatus = \"black\"\npath = \"x\"\n[[policy]]\nname = \"p\"\nmatch = { imsi_prefix = \"1\" }\nlists = [\"gsma\", \"gmsa\"]",
+            "weir.toml:8:18: `lists` in [[policy]]: no list or binding is called `gmsa`; did you mean `gsma`?",
+        ),
+        (
+            "[[policy]]\nname = \"p\"\nmatch = { imsi_range = \"001019-001010\" }",
+            "weir.toml:3:24: `imsi_range` in `match` of [[policy]]: `001019-001010` is no IMSI range: the first is above the last",
+        ),
+        (
+            "[log]\nlevel = \"loud\"",
+            "weir.toml:2:9: `level` in [log]: unknown variant `loud`, expected one of `off`, `error`, `warn`, `info`, `debug`, `trace`",
+        ),
+    ] {
+        assert_eq!(parse(text), Err(expected.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn several_values_that_are_wrong_are_told_together() {
+    let error =
+        parse("[diameter]\nwatchdog = \"1s\"\noutput_limit = 1\nmax_message = 1").unwrap_err();
+    let places: Vec<&str> = error
+        .lines()
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(places[0], "weir.toml:2:12:");
+    assert!(places.contains(&"weir.toml:3:16:"), "{error}");
+    assert!(places.contains(&"weir.toml:4:15:"), "{error}");
+}
+
+#[test]
+fn text_that_is_not_toml_is_told_with_its_place() {
+    for (text, place) in [
+        ("[diameter\n", "weir.toml:1:"),
+        ("[log]\nlevel = info\n", "weir.toml:2:"),
+        (
+            "[log]\nlevel = \"info\"\nlevel = \"warn\"",
+            "weir.toml:3:1:",
+        ),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(error.starts_with(place), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_are_told_plainly() {
+    let dir = tempfile::tempdir().unwrap();
+    let load = |name: &str| {
+        Config::load(&dir.path().join(name))
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(load("weir.toml").contains("weir.toml: no such file"));
+    assert!(load(".").contains("is a directory"));
+    fs::write(dir.path().join("latin.toml"), b"[log]\n# caf\xe9\n").unwrap();
+    assert!(load("latin.toml").contains("latin.toml:2:6: is not UTF-8"));
+    let large = fs::File::create(dir.path().join("large.toml")).unwrap();
+    large.set_len(5 * 1024 * 1024).unwrap();
+    assert!(load("large.toml").contains("is it a list?"));
+}
+
+#[test]
+fn lists_are_looked_for_beside_the_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("weir.toml");
+    fs::write(&path, "[register]\nlists_dir = \"l\"").unwrap();
+    assert_eq!(
+        Config::load(&path).unwrap().lists_dir(),
+        dir.path().join("l")
+    );
+    fs::write(&path, "[register]\nlists_dir = \"/var/lib/weir\"").unwrap();
+    assert_eq!(
+        Config::load(&path).unwrap().lists_dir(),
+        Path::new("/var/lib/weir")
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in "(\\[\\[?(diameter|list|policy)\\]?\\]\n)?([a-z_]{1,8} ?= ?[\"0-9a-z\\[\\]{}]{0,8}\n){0,3}") {
+        let _ = parse(&text);
+    }
+}
