@@ -57,3 +57,8 @@ pub mod s13;
 pub mod service;
 pub mod time;
 pub mod wire;
+
+#[cfg(feature = "server")]
+pub mod metrics;
+#[cfg(feature = "server")]
+pub mod net;

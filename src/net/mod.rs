@@ -1,0 +1,230 @@
+//! The network shell: the only code that uses tokio.
+//!
+//! ```text
+//! listener ── accepts, limits, configures sockets ──▶ one driver task a connection
+//!                                                       │  socket ⇄ Connection (sans-IO)
+//! Server ── drain on shutdown ────────────────────────▶ │  timers, claims, end of the transport
+//!                                                       ▼
+//!                                  Directory: which connection a peer holds
+//! ```
+//!
+//! A connection is one task that reads, answers and writes; it shares nothing
+//! with others but the register (lock-free), counters (atomic) and the
+//! directory (touched at its beginning and end only). A peer that is slow,
+//! silent or hostile holds up its own task and no other.
+
+pub mod client;
+pub mod codec;
+mod directory;
+mod driver;
+mod listener;
+mod throttle;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Semaphore, watch};
+
+use crate::base::Node;
+use crate::config::{Config, ListenAddress};
+use crate::error::Failed;
+use crate::metrics::Counters;
+use crate::policy::Register;
+use crate::time::{Now, UnixTime, Uptime};
+use crate::wire::compose::HostAddress;
+
+use self::directory::Directory;
+use self::throttle::Throttle;
+
+/// Both clocks, as one thing to ask for the time.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// The origin of uptimes.
+    origin: Instant,
+}
+
+impl Clock {
+    /// A clock whose uptime begins now.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the core's time comes from"
+    )]
+    pub fn start() -> Self {
+        Self {
+            origin: Instant::now(),
+        }
+    }
+
+    /// The time on both clocks.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the core's time comes from"
+    )]
+    pub fn now(&self) -> Now {
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Now {
+            uptime: Uptime(self.origin.elapsed()),
+            unix: UnixTime(i64::try_from(unix.as_secs()).unwrap_or(i64::MAX)),
+        }
+    }
+
+    /// The instant of an uptime.
+    #[must_use]
+    pub fn instant(&self, uptime: Uptime) -> Instant {
+        self.origin + uptime.0
+    }
+}
+
+/// What all connections share.
+#[derive(Debug)]
+struct Shared {
+    /// This node, as the capabilities exchange shows it.
+    node: Arc<Node>,
+    /// The rulebook in force.
+    register: Arc<Register>,
+    /// What was done.
+    counters: Arc<Counters>,
+    /// Which connection each peer holds.
+    directory: Arc<Directory>,
+    /// The time.
+    clock: Clock,
+    /// How long a peer may leave its answers unread.
+    write_timeout: Duration,
+    /// Whether the log may have IMEIs and IMSIs in full.
+    show_identities: bool,
+    /// Keeps strangers from filling the log.
+    throttle: Throttle,
+}
+
+/// A server that listens, and has not begun to accept.
+#[derive(Debug)]
+pub struct Server {
+    /// What all connections share.
+    shared: Arc<Shared>,
+    /// The listening sockets.
+    listeners: Vec<tokio::net::TcpListener>,
+    /// Their addresses.
+    addresses: Vec<SocketAddr>,
+    /// One permit for each connection that may be there at once.
+    connections: Arc<Semaphore>,
+    /// How many permits there are.
+    connections_max: u32,
+}
+
+impl Server {
+    /// Opens all listening sockets of the configuration.
+    ///
+    /// # Errors
+    ///
+    /// The address that cannot be listened on, and why.
+    pub async fn bind(
+        config: &Config,
+        node: Arc<Node>,
+        register: Arc<Register>,
+        counters: Arc<Counters>,
+    ) -> Result<Self, Failed> {
+        let mut listeners = Vec::new();
+        for address in &config.diameter.listen {
+            listener::bind(address, &mut listeners).await?;
+        }
+        let addresses = listeners
+            .iter()
+            .map(|listener| listener.local_addr())
+            .collect::<Result<_, _>>()
+            .map_err(|error| Failed::new(format!("a listening socket has no address: {error}")))?;
+        let connections_max = u32::try_from(config.diameter.max_connections).unwrap_or(u32::MAX);
+        let shared = Shared {
+            node,
+            register,
+            counters,
+            directory: Arc::default(),
+            clock: Clock::start(),
+            write_timeout: config.diameter.write_timeout,
+            show_identities: config.log.show_identities,
+            throttle: Throttle::default(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            listeners,
+            addresses,
+            connections: Arc::new(Semaphore::new(config.diameter.max_connections)),
+            connections_max,
+        })
+    }
+
+    /// The addresses that are listened on, ports resolved.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Accepts and serves connections until `shutdown` is done; then sends
+    /// every peer a DPR with cause REBOOTING, answers what is still coming in,
+    /// and returns once all connections are closed or the drain time is over.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let (drain, draining) = watch::channel(false);
+        let accepting: Vec<_> = self
+            .listeners
+            .into_iter()
+            .map(|listener| {
+                let connections = Arc::clone(&self.connections);
+                let accept = listener::accept(
+                    listener,
+                    Arc::clone(&self.shared),
+                    connections,
+                    draining.clone(),
+                );
+                tokio::spawn(accept)
+            })
+            .collect();
+        drop(draining);
+        shutdown.await;
+        for task in &accepting {
+            task.abort();
+        }
+        // Only fails when no connection is there to be told.
+        let _ = drain.send(true);
+        let limit = self.shared.node.limits().drain + driver::FLUSH_MAX + DRAIN_GRACE;
+        let all_closed = self.connections.acquire_many(self.connections_max);
+        if tokio::time::timeout(limit, all_closed).await.is_err() {
+            let left = self.shared.counters.connections();
+            tracing::warn!("{left} connections did not close in time and are cut");
+        }
+    }
+}
+
+/// How much longer the connections may take to close before they are cut.
+const DRAIN_GRACE: Duration = Duration::from_secs(2);
+
+/// A socket address as Host-IP-Address shows it.
+#[must_use]
+pub fn host_address(address: IpAddr) -> HostAddress {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => HostAddress::V4(v4.octets()),
+        IpAddr::V6(v6) => HostAddress::V6(v6.octets()),
+    }
+}
+
+/// A seed for jitter and identifiers, different for each call.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}
+
+/// Resolves a configured listening address.
+async fn resolve(address: &ListenAddress) -> Result<Vec<SocketAddr>, Failed> {
+    let failed = |why: String| Failed::new(format!("cannot listen on {address}: {why}"));
+    let found = tokio::net::lookup_host((address.host.as_str(), address.port))
+        .await
+        .map_err(|error| failed(format!("the name cannot be resolved: {error}")))?;
+    let found: Vec<_> = found.collect();
+    if found.is_empty() {
+        return Err(failed("the name has no address".to_owned()));
+    }
+    Ok(found)
+}
