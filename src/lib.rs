@@ -59,6 +59,8 @@ pub mod time;
 pub mod wire;
 
 #[cfg(feature = "server")]
+pub mod capture;
+#[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]
 pub mod net;
