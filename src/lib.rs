@@ -61,6 +61,10 @@ pub mod wire;
 #[cfg(feature = "server")]
 pub mod capture;
 #[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]
 pub mod net;
+#[cfg(feature = "server")]
+pub mod reload;

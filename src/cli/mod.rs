@@ -1,0 +1,99 @@
+//! The commands of `weir`, one file each.
+
+pub mod check;
+pub mod config;
+pub mod explain;
+pub mod replay;
+pub mod serve;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::error::Failed;
+
+/// An Equipment Identity Register for LTE cores: answers MMEs and SGSNs over
+/// Diameter S13 whether a phone may attach.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "weir", version, propagate_version = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to try first.
+const EXAMPLES: &str = "\
+Examples:
+  weir serve                           a server with a built-in register of test IMEIs
+  weir check 490154203237518           asks it, from a second shell
+  weir explain 490154203237518         says why, without a server
+  weir config > weir.toml              the configuration to begin with
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.";
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the server.
+    Serve(serve::ServeArgs),
+    /// Ask a server about one IMEI over S13.
+    Check(check::CheckArgs),
+    /// Show step by step how a verdict is reached, from the lists and without
+    /// a server.
+    Explain(explain::ExplainArgs),
+    /// Feed the requests of a packet capture through the EIR, or to a server,
+    /// and show where the answers differ from the recorded ones.
+    Replay(replay::ReplayArgs),
+    /// Print the commented default configuration, or check one.
+    Config(config::ConfigArgs),
+}
+
+impl Cli {
+    /// Carries the command out.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong, complete and to be printed as it is.
+    pub fn run(&self) -> Result<(), Failed> {
+        let mut out = io::stdout().lock();
+        match &self.command {
+            Command::Serve(args) => {
+                drop(out);
+                args.run()
+            }
+            Command::Check(args) => args.run(&mut out),
+            Command::Explain(args) => args.run(&mut out),
+            Command::Replay(args) => args.run(&mut out),
+            Command::Config(args) => args.run(&mut out),
+        }
+    }
+}
+
+/// The configuration of a file, or the built-in one with its sample register.
+fn configuration(path: Option<&Path>) -> Result<Config, Failed> {
+    Ok(match path {
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    })
+}
+
+/// Prints a value as JSON.
+fn print_json(out: &mut impl Write, value: &impl Serialize) -> Result<(), Failed> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failed::new(format!("the result cannot be printed: {error}")))?;
+    printed(writeln!(out, "{text}"))
+}
+
+/// The end of printing: that nobody reads on is no failure.
+fn printed(result: io::Result<()>) -> Result<(), Failed> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failed::new(format!("cannot print: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

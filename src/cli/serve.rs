@@ -1,0 +1,343 @@
+//! `weir serve`: the server.
+
+use std::io::{self, IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_subscriber::EnvFilter;
+
+use super::configuration;
+use crate::base::Node;
+use crate::base::node::{Admission, KnownPeer, Limits, NodeSettings, is_identity};
+use crate::config::{Config, ListenAddress};
+use crate::error::Failed;
+use crate::lists::LoadReport;
+use crate::load;
+use crate::metrics::Counters;
+use crate::net::{Clock, Server};
+use crate::policy::Register;
+use crate::reload::{Fingerprint, Reloader};
+
+/// How often the counters are logged while they change: often enough for a
+/// look at the log, too seldom to fill it.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Run the server. Without a configuration it listens on 127.0.0.1:3868 and
+/// knows a built-in register of test IMEIs.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = SIGNALS)]
+pub struct ServeArgs {
+    /// The configuration file; `weir config` prints one to begin with.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Listen here instead of where the configuration says, such as
+    /// tcp://127.0.0.1:3868; may be given several times.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Vec<ListenAddress>,
+
+    /// The Origin-Host of this EIR, instead of the configuration's. It must be
+    /// the name that the MME is configured with.
+    #[arg(long, value_name = "HOST")]
+    pub origin_host: Option<String>,
+
+    /// The Origin-Realm of this EIR, instead of the configuration's.
+    #[arg(long, value_name = "REALM")]
+    pub origin_realm: Option<String>,
+}
+
+/// What the signals do.
+const SIGNALS: &str = "\
+Signals:
+  SIGHUP            reads the configuration's lists and policies again
+  SIGTERM, SIGINT   disconnects all peers in order (DPR cause REBOOTING) and stops;
+                    the second one stops at once";
+
+impl ServeArgs {
+    /// Runs the server until a signal stops it.
+    ///
+    /// # Errors
+    ///
+    /// A configuration or list that cannot be used, or an address that cannot
+    /// be listened on.
+    pub fn run(&self) -> Result<(), Failed> {
+        let file = configuration(self.config.as_deref())?;
+        let config = self.configuration(&file)?;
+        let _log = start_log(&config);
+        let seen = Fingerprint::of(self.config.as_deref(), &file);
+        let loaded = load::load(&config)?;
+        let register = Arc::new(Register::new(loaded.rulebook));
+        let counters = Arc::new(Counters::default());
+        let node = Arc::new(node(&config));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failed::new(format!("cannot start: {error}")))?;
+        allow_files(config.diameter.max_connections);
+        runtime.block_on(async {
+            let signals = Signals::new()?;
+            let server =
+                Server::bind(&config, node, Arc::clone(&register), Arc::clone(&counters)).await?;
+            let reloader =
+                Reloader::new(self.config.clone(), file, register, Arc::clone(&counters))
+                    .since(seen);
+            let reload = reloader.spawn()?;
+            // A server whose standard output is gone serves all the same.
+            if let Err(error) = self.banner(&config, &server, &loaded.report) {
+                let addresses = server.addresses().iter();
+                let addresses: Vec<_> = addresses.map(|at| format!("tcp://{at}")).collect();
+                tracing::warn!(
+                    "listening on {}; this cannot be printed: {error}",
+                    addresses.join(", ")
+                );
+            }
+            let report = tokio::spawn(report(Arc::clone(&counters)));
+            server.run(signals.wait_for_stop(&reload)).await;
+            report.abort();
+            tracing::info!("stopped; {}", counters.total());
+            Ok(())
+        })
+    }
+
+    /// The configuration of the file, with what the command line says instead.
+    fn configuration(&self, file: &Config) -> Result<Config, Failed> {
+        let mut config = file.clone();
+        if !self.listen.is_empty() {
+            config.diameter.listen.clone_from(&self.listen);
+        }
+        let names = [
+            (
+                "--origin-host",
+                &self.origin_host,
+                &mut config.diameter.origin_host,
+            ),
+            (
+                "--origin-realm",
+                &self.origin_realm,
+                &mut config.diameter.origin_realm,
+            ),
+        ];
+        for (option, given, configured) in names {
+            let Some(name) = given else { continue };
+            if !is_identity(name.as_bytes()) {
+                return Err(Failed::usage(format!(
+                    "{option} `{name}` is no DiameterIdentity; write a name such as eir.localdomain"
+                )));
+            }
+            configured.clone_from(name);
+        }
+        Ok(config)
+    }
+
+    /// Says on standard output that the server listens, and what to try.
+    fn banner(&self, config: &Config, server: &Server, report: &LoadReport) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        let diameter = &config.diameter;
+        writeln!(
+            out,
+            "Weir {}, Equipment Identity Register",
+            env!("CARGO_PKG_VERSION")
+        )?;
+        writeln!(out, "  identity      {}", diameter.origin_host)?;
+        writeln!(out, "  realm         {}", diameter.origin_realm)?;
+        for address in server.addresses() {
+            writeln!(out, "  listening on tcp://{address}")?;
+        }
+        for list in &report.lists {
+            writeln!(out, "  list          {list}")?;
+        }
+        for warning in report.all_warnings() {
+            writeln!(out, "  warning       {warning}")?;
+        }
+        let weir = std::env::args_os().next();
+        let weir = weir.map_or_else(|| "weir".to_owned(), |weir| quoted(&weir.to_string_lossy()));
+        let peer = match server.addresses().first().copied().map(reachable) {
+            Some(address) if address != DEFAULT_PEER => format!(" --peer {address}"),
+            _ => String::new(),
+        };
+        let config = match &self.config {
+            Some(path) => format!(" -c {}", quoted(&path.to_string_lossy())),
+            None => String::new(),
+        };
+        writeln!(out, "Try in a second shell:")?;
+        writeln!(out, "  {weir} check 490154203237518{peer}")?;
+        writeln!(out, "  {weir} explain 490154203237518{config}")?;
+        out.flush()
+    }
+}
+
+/// Where `weir check` asks unless it is told otherwise.
+const DEFAULT_PEER: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), crate::config::DEFAULT_PORT);
+
+/// A word as a shell takes it for one.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@%=".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+/// The node that a configuration describes.
+#[must_use]
+pub fn node(config: &Config) -> Node {
+    let diameter = &config.diameter;
+    let started = Clock::start().now().unix.0;
+    let peers = diameter.peers.iter().map(|peer| KnownPeer {
+        origin_host: peer.origin_host.clone(),
+        origin_realm: peer.origin_realm.clone(),
+    });
+    Node::new(NodeSettings {
+        origin_host: diameter.origin_host.clone(),
+        origin_realm: diameter.origin_realm.clone(),
+        realms: diameter.realms.clone(),
+        vendor_id: diameter.vendor_id,
+        product_name: diameter.product_name.clone(),
+        firmware_revision: firmware_revision(),
+        state_id: u32::try_from(started).unwrap_or_default(),
+        admission: Admission {
+            unknown_peers: diameter.unknown_peers,
+            peers: peers.collect(),
+        },
+        limits: Limits {
+            message_len_max: diameter.max_message,
+            output_len_max: diameter.output_limit,
+            watchdog: diameter.watchdog,
+            handshake: diameter.handshake_timeout,
+            drain: diameter.drain_timeout,
+        },
+    })
+}
+
+/// Firmware-Revision: the version as one number, 10203 for 1.2.3.
+fn firmware_revision() -> u32 {
+    let part = |text: &str| text.parse::<u32>().unwrap_or_default();
+    part(env!("CARGO_PKG_VERSION_MAJOR")) * 10_000
+        + part(env!("CARGO_PKG_VERSION_MINOR")) * 100
+        + part(env!("CARGO_PKG_VERSION_PATCH"))
+}
+
+/// Files that are open besides those of connections: listeners, lists, log.
+const FILES_BESIDES: u64 = 64;
+
+/// Raises the limit of open files to what the connections need, and warns if
+/// it may not be raised so far: peers would then be kept waiting, not refused.
+fn allow_files(connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let needed = (connections as u64).saturating_add(FILES_BESIDES);
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let raised = maximum.map_or(needed, |maximum| maximum.min(needed));
+    let limit = Rlimit {
+        current: Some(raised),
+        maximum,
+    };
+    if setrlimit(Resource::Nofile, limit).is_err() || raised < needed {
+        tracing::warn!(
+            "diameter.max_connections is {connections}, but this process may open only {} files; \
+             raise its limit (ulimit -n, LimitNOFILE=) to {needed}, or lower the key",
+            getrlimit(Resource::Nofile).current.unwrap_or(raised)
+        );
+    }
+}
+
+/// Starts logging to standard error, from a thread of its own: whoever reads
+/// the log slowly loses lines of it, and delays no answer. RUST_LOG overrides
+/// the configured level. The guard writes what is left when it is dropped.
+fn start_log(config: &Config) -> WorkerGuard {
+    let level = || EnvFilter::new(format!("weir={}", config.log.level.as_str()));
+    let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(wanted).unwrap_or_else(|_| level()),
+        _ => level(),
+    };
+    let (writer, guard) = tracing_appender::non_blocking(io::stderr());
+    // Fails only if a log was started before, which then serves as well.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal())
+        // Told on standard error too, and with a panic if that is what fails:
+        // a server must outlive whoever reads its log.
+        .log_internal_errors(false)
+        .with_writer(writer)
+        .try_init();
+    guard
+}
+
+/// An address that a client on this machine can connect to.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+/// Logs the counters now and then, while they change.
+async fn report(counters: Arc<Counters>) {
+    let mut last = counters.total();
+    loop {
+        tokio::time::sleep(REPORT_INTERVAL).await;
+        let total = counters.total();
+        if total != last {
+            tracing::info!("{} peers; {total}", counters.peers());
+            last = total;
+        }
+    }
+}
+
+/// The signals that the server obeys.
+struct Signals {
+    /// SIGHUP.
+    reload: tokio::signal::unix::Signal,
+    /// SIGTERM.
+    terminate: tokio::signal::unix::Signal,
+    /// SIGINT.
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// Takes over the signals.
+    fn new() -> Result<Self, Failed> {
+        let take = |kind| {
+            signal(kind).map_err(|error| Failed::new(format!("cannot handle signals: {error}")))
+        };
+        Ok(Self {
+            reload: take(SignalKind::hangup())?,
+            terminate: take(SignalKind::terminate())?,
+            interrupt: take(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Passes reloads on until the first signal to stop; from then on, the
+    /// second one ends the process.
+    async fn wait_for_stop(mut self, reload: &crate::reload::Handle) {
+        loop {
+            tokio::select! {
+                _ = self.reload.recv() => reload.reload(),
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+            }
+        }
+        tracing::info!("stopping: disconnecting all peers");
+        // The same receivers, so that no signal is lost in between.
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            tracing::warn!("stopped at once by the second signal");
+            std::process::exit(i32::from(crate::error::EXIT_FAILED));
+        });
+    }
+}

@@ -1,0 +1,401 @@
+//! Loading the lists anew while the server answers.
+//!
+//! ```text
+//! SIGHUP ───────────────┐
+//! files changed ─ quiet ┴▶ the reload thread: read configuration and lists
+//!                             │ good: publish, then free the old register here
+//!                             └ bad:  report, change nothing
+//! ```
+//!
+//! Everything that takes long happens on one thread of its own: reading,
+//! building, and freeing what was replaced. The serving threads see one atomic
+//! exchange of a pointer.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+
+use crate::config::Config;
+use crate::error::Failed;
+use crate::lists::LoadReport;
+use crate::load;
+use crate::metrics::{Counters, Tally};
+use crate::net::Clock;
+use crate::policy::{Register, Rulebook};
+
+/// How long the files must be left alone before they are read: copying a list
+/// takes a while, and several are often replaced together.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// How long files may go on changing before they are read all the same; a
+/// list that is being written then is refused, and read again when it is done.
+const RESTLESS: Duration = Duration::from_secs(30);
+
+/// How often the reload thread looks whether the old register is free.
+const RETIRE_POLL: Duration = Duration::from_millis(2);
+
+/// Reads the configuration and its lists again, and publishes them.
+#[derive(Debug)]
+pub struct Reloader {
+    /// The configuration file; none for the built-in configuration.
+    path: Option<PathBuf>,
+    /// The configuration in force, as the file has it.
+    config: Config,
+    /// The configuration as it was read last, even if its lists were refused:
+    /// their repair is what is waited for then.
+    wanted: Config,
+    /// The files as they were before they were read last.
+    seen: Fingerprint,
+    /// Where it is published.
+    register: Arc<Register>,
+    /// What was done.
+    counters: Arc<Counters>,
+}
+
+/// What the reload thread is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    /// Reload now.
+    Now,
+    /// A file below a watched directory was touched.
+    Touched,
+}
+
+/// The reload thread, as others see it. It ends when the last handle and the
+/// watcher are gone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    /// To the thread.
+    requests: Sender<Request>,
+}
+
+impl Handle {
+    /// Asks for a reload, as SIGHUP does.
+    pub fn reload(&self) {
+        // Fails only if the thread is gone, and then nothing can be done.
+        let _ = self.requests.send(Request::Now);
+    }
+}
+
+impl Reloader {
+    /// A reloader for a configuration that is in force in `register`, loaded
+    /// from the files as they are now; see [`since`](Self::since).
+    #[must_use]
+    pub fn new(
+        path: Option<PathBuf>,
+        config: Config,
+        register: Arc<Register>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            seen: Fingerprint::of(path.as_deref(), &config),
+            wanted: config.clone(),
+            path,
+            config,
+            register,
+            counters,
+        }
+    }
+
+    /// The same for a register that was loaded from the files as they were at
+    /// `seen`: what has changed since then is loaded at once.
+    #[must_use]
+    pub fn since(mut self, seen: Fingerprint) -> Self {
+        self.seen = seen;
+        self
+    }
+
+    /// Reloads once.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the configuration or the lists; the register in
+    /// force is then untouched.
+    pub fn reload(&mut self) -> Result<LoadReport, Failed> {
+        let loaded = self.load().and_then(|(config, loaded)| {
+            self.refuse_vanished(&loaded.report)?;
+            Ok((config, loaded))
+        });
+        let mut tally = Tally::default();
+        let result = match loaded {
+            Ok((config, loaded)) => {
+                tally.reloads = 1;
+                self.config = config;
+                retire(self.register.publish(loaded.rulebook));
+                Ok(loaded.report)
+            }
+            Err(failed) => {
+                tally.refused_reloads = 1;
+                Err(failed)
+            }
+        };
+        self.counters.add(&mut tally);
+        result
+    }
+
+    /// Reads the configuration and everything that it names.
+    fn load(&mut self) -> Result<(Config, load::Loaded), Failed> {
+        // Looked at before reading, so that no change goes unseen.
+        self.seen = Fingerprint::of(self.path.as_deref(), &self.wanted);
+        if let Some(path) = &self.path {
+            let mut config = Config::load(path)?;
+            if config.diameter != self.config.diameter || config.log != self.config.log {
+                tracing::warn!(
+                    "{}: changes of [diameter] and [log] take effect at the next start",
+                    path.display()
+                );
+            }
+            config.diameter = self.config.diameter.clone();
+            config.log = self.config.log.clone();
+            self.seen.lists = Fingerprint::of_lists(&config);
+            self.wanted = config;
+        }
+        let loaded = load::load(&self.wanted)?;
+        Ok((self.wanted.clone(), loaded))
+    }
+
+    /// Refuses a register in which a list has lost all its files: a directory
+    /// that is replaced or not mounted at the moment looks like that, and
+    /// every device of the list would change its status.
+    fn refuse_vanished(&self, report: &LoadReport) -> Result<(), Failed> {
+        let in_force = self.register.load();
+        for list in report.lists.iter().filter(|list| list.files.is_empty()) {
+            let before = in_force
+                .snapshot()
+                .lists()
+                .find(|before| before.name == list.name)
+                .map_or(0, |before| before.entries);
+            if before > 0 {
+                return Err(Failed::new(format!(
+                    "list {}: all its files are gone, and it has {before} entries; to empty it, \
+                     leave a file with a header only, or take it out of the configuration",
+                    list.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the reload thread, which also watches the files if the
+    /// configuration says so.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be started.
+    pub fn spawn(self) -> Result<Handle, Failed> {
+        let (requests, inbox) = channel();
+        let handle = Handle {
+            requests: requests.clone(),
+        };
+        thread::Builder::new()
+            .name("reload".to_owned())
+            .spawn(move || self.run(&inbox, &requests))
+            .map_err(|error| Failed::new(format!("cannot start the reload thread: {error}")))?;
+        Ok(handle)
+    }
+
+    /// The reload thread.
+    fn run(mut self, inbox: &Receiver<Request>, requests: &Sender<Request>) {
+        let mut watched = None;
+        let mut watcher = None;
+        loop {
+            let watches = Some(self.watches());
+            if watches != watched {
+                watcher = watches.iter().find_map(|dirs| self.watch(dirs, requests));
+                watched = watches;
+                if watcher.is_some() {
+                    // For what changed before it was watched.
+                    let _ = requests.send(Request::Touched);
+                }
+            }
+            let Some(request) = next(inbox) else { break };
+            // Reading a file touches it too, and so do neighbours that are no
+            // lists.
+            let present = Fingerprint::of(self.path.as_deref(), &self.wanted);
+            if request == Request::Touched && present == self.seen {
+                tracing::debug!("files were touched, but no list and no configuration has changed");
+                continue;
+            }
+            match self.reload() {
+                Ok(report) => {
+                    tracing::info!(
+                        "register reloaded: lists={} entries={}",
+                        report.lists.len(),
+                        report.entries()
+                    );
+                    report
+                        .all_warnings()
+                        .for_each(|warning| tracing::warn!("{warning}"));
+                }
+                Err(failed) => {
+                    tracing::error!("reload refused, the register in force stays: {failed}");
+                }
+            }
+        }
+        drop(watcher);
+    }
+
+    /// The directories to be watched: those of lists with all below them, and
+    /// the others, whose entries lead to a file, without.
+    fn watches(&self) -> Watches {
+        if !self.wanted.register.watch {
+            return Watches::new();
+        }
+        let mut dirs = BTreeSet::new();
+        let mut enter = |path: &Path| {
+            if let Some(dir) = path.parent() {
+                // An empty parent is the working directory.
+                let here = dir.as_os_str().is_empty();
+                let dir = if here { Path::new(".") } else { dir };
+                dirs.insert((Depth::Itself, dir.to_owned()));
+            }
+        };
+        let lists = load::watched_dirs(&self.wanted);
+        for path in &lists {
+            // Where a directory appears, or another one takes its name.
+            enter(path);
+            path.ancestors()
+                .filter(|path| !path.as_os_str().is_empty())
+                .filter(|path| path.is_symlink() || !path.exists())
+                .for_each(&mut enter);
+        }
+        for path in self.path.iter().chain(&load::files(&self.wanted)) {
+            if let (true, Ok(target)) = (path.is_symlink(), path.canonicalize()) {
+                enter(&target);
+            }
+        }
+        self.path.as_deref().map(enter);
+        dirs.extend(lists.into_iter().map(|dir| (Depth::AllBelow, dir)));
+        // A directory is watched once, however many names it has, and with all
+        // below it if any of them asks for that.
+        let mut watches = BTreeMap::new();
+        for (depth, dir) in dirs {
+            if let Some(of) = fs::metadata(&dir).ok().filter(fs::Metadata::is_dir) {
+                watches.insert((of.dev(), of.ino()), (depth, dir));
+            }
+        }
+        watches
+    }
+
+    /// Watches these directories.
+    fn watch(&self, watches: &Watches, requests: &Sender<Request>) -> Option<RecommendedWatcher> {
+        if watches.is_empty() {
+            return None;
+        }
+        let requests = requests.clone();
+        let on_event = move |event: notify::Result<notify::Event>| {
+            // An error may mean that events were lost: look at the files.
+            if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
+                let _ = requests.send(Request::Touched);
+            }
+        };
+        let mut watcher = notify::recommended_watcher(on_event)
+            .inspect_err(|error| {
+                tracing::warn!("files are not watched ({error}); use SIGHUP to reload");
+            })
+            .ok()?;
+        for (depth, dir) in watches.values() {
+            let mode = match depth {
+                Depth::Itself => RecursiveMode::NonRecursive,
+                Depth::AllBelow => RecursiveMode::Recursive,
+            };
+            if let Err(error) = watcher.watch(dir, mode) {
+                tracing::warn!(
+                    "{} is not watched: {error}; use SIGHUP to reload",
+                    dir.display()
+                );
+            }
+        }
+        Some(watcher)
+    }
+}
+
+/// Directories to be watched, by device and inode: another directory may take
+/// a name, while the watch stays with the old one.
+type Watches = BTreeMap<(u64, u64), (Depth, PathBuf)>;
+
+/// How far below a directory is watched, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Depth {
+    /// The entries of the directory.
+    Itself,
+    /// The directories in it as well, and so on.
+    AllBelow,
+}
+
+/// Waits for a request, and for the files to be left alone if it is about
+/// them; none when nobody is left to make requests.
+fn next(inbox: &Receiver<Request>) -> Option<Request> {
+    let mut request = inbox.recv().ok()?;
+    let clock = Clock::start();
+    while request == Request::Touched && clock.now().uptime.0 < RESTLESS {
+        match inbox.recv_timeout(QUIET) {
+            Ok(next) => request = next,
+            Err(RecvTimeoutError::Timeout) => break,
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+    Some(request)
+}
+
+//----------- Fingerprint -----------------------------------------------------
+
+/// What tells whether the configuration or a list has changed: the identity,
+/// size and times of all files that a reload would read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Of the configuration file.
+    config: u64,
+    /// Of all files of lists and bindings.
+    lists: u64,
+}
+
+impl Fingerprint {
+    /// The fingerprint of a configuration file and of the lists that it names,
+    /// as they are now.
+    #[must_use]
+    pub fn of(path: Option<&Path>, config: &Config) -> Self {
+        Self {
+            config: Self::of_files(path),
+            lists: Self::of_lists(config),
+        }
+    }
+
+    /// The part of the lists.
+    fn of_lists(config: &Config) -> u64 {
+        Self::of_files(load::files(config).iter().map(PathBuf::as_path))
+    }
+
+    /// The fingerprint of files.
+    fn of_files<'a>(files: impl IntoIterator<Item = &'a Path>) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for path in files {
+            path.hash(&mut hasher);
+            // The time of the last change is that of the content, the
+            // permissions or the name, and no copying program sets it back.
+            let stamp = fs::metadata(path)
+                .map(|of| (of.dev(), of.ino(), of.len(), of.ctime(), of.ctime_nsec()));
+            stamp.ok().hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+/// Frees a rulebook that was replaced, on this thread: waits until no serving
+/// thread holds it. They hold it for a batch, so this takes microseconds, and
+/// a reload in itself far longer.
+fn retire(old: Arc<Rulebook>) {
+    while Arc::strong_count(&old) > 1 {
+        thread::sleep(RETIRE_POLL);
+    }
+    drop(old);
+}
