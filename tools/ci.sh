@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Everything that must hold besides `cargo test`, one step after the other.
+#
+#   ci.sh            all steps; each is run even if one before it failed
+#   ci.sh STEP...    those steps, up to the first that fails
+#
+# The steps are the functions step_* below. What they need from Debian is
+# installed by .ci/run.
+set -euo pipefail
+
+tools=$(cd "$(dirname "$0")" && pwd)
+cd "$tools/.."
+
+steps=(fmt clippy core doc shell interop fuzz bench)
+
+# Long enough to show that each target runs and finds nothing at once; real
+# fuzzing is tools/fuzz/run with more seconds.
+fuzz_seconds=10
+# Long enough to show that each benchmark runs and its answers are right; the
+# figures of such a run mean little.
+bench_options=(--warm-up-time 0.3 --measurement-time 0.5 --sample-size 10 --noplot)
+
+# Crates that the core must be built without: it has no socket, no task and no
+# terminal.
+shell_crates='tokio|tokio-util|mio|socket2|clap|notify|tracing-subscriber'
+
+step_fmt() {
+    cargo fmt --check
+    cargo fmt --check --manifest-path tools/fuzz/Cargo.toml
+}
+
+step_clippy() {
+    cargo clippy --all-targets -- -D warnings
+    cargo clippy --no-default-features --lib -- -D warnings
+}
+
+step_core() {
+    cargo check --no-default-features --lib
+    local tree
+    tree=$(cargo tree --no-default-features --edges normal --prefix none --format '{p}')
+    if grep -E "^($shell_crates) " <<<"$tree"; then
+        echo "ci.sh: the core depends on these crates" >&2
+        return 1
+    fi
+}
+
+step_doc() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --no-default-features --lib
+}
+
+# Every script of the repository, found by its first line.
+step_shell() {
+    local scripts
+    mapfile -t scripts < <(grep -rIlE '^#!.*\bbash$' .ci tools \
+        --exclude-dir target --exclude-dir corpus --exclude-dir artifacts | sort)
+    echo "shellcheck: ${scripts[*]}"
+    shellcheck "${scripts[@]}"
+}
+
+step_interop() {
+    tools/interop/tshark-check-test
+    tools/interop/run
+}
+
+step_fuzz() {
+    tools/fuzz/run "$fuzz_seconds"
+}
+
+step_bench() {
+    cargo bench --bench '*' -- "${bench_options[@]}"
+}
+
+if [ $# -gt 0 ]; then
+    for step in "$@"; do
+        if ! declare -F "step_$step" >/dev/null; then
+            echo "ci.sh: no step '$step'; there are: ${steps[*]}" >&2
+            exit 2
+        fi
+        "step_$step"
+    done
+    exit 0
+fi
+
+# Each step is a run of this script of its own: a function called in a condition
+# would lose `set -e`.
+failed=()
+for step in "${steps[@]}"; do
+    printf '=== %s\n' "$step"
+    start=$SECONDS
+    if "$tools/ci.sh" "$step"; then
+        printf '=== %s: passed after %d s\n' "$step" $((SECONDS - start))
+    else
+        printf '=== %s: FAILED after %d s\n' "$step" $((SECONDS - start))
+        failed+=("$step")
+    fi
+done
+if [ ${#failed[@]} -gt 0 ]; then
+    printf 'ci.sh: failed: %s\n' "${failed[*]}" >&2
+    exit 1
+fi
+printf 'ci.sh: all of %s passed after %d s\n' "${steps[*]}" "$SECONDS"
