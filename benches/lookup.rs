@@ -11,9 +11,10 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rustc_hash::FxHashMap;
 use weir::equipment::{
-    BindingSpec, Builder, CheckDigit, Device, Imei, Imsi, RuleSpec, Scope, Status, Tac, Validity,
+    BindingSpec, Builder, CheckDigit, Device, Imei, Imsi, RuleSpec, Scope, Special, Status,
+    Subscribers, Tac, Validity,
 };
-use weir::policy::{Inquiry, Outcome, PolicySpec, Rulebook};
+use weir::policy::{Combine, Inquiry, Outcome, PolicySpec, Rulebook};
 use weir::time::UnixTime;
 
 /// Devices in the register.
@@ -47,8 +48,9 @@ fn device(index: usize) -> Device {
     Device::from_number(device_number(index)).expect("fourteen digits")
 }
 
-/// A register of the devices, and of more kinds if asked for.
-fn rulebook(every_kind: bool) -> Rulebook {
+/// A register of the devices, and of more kinds or with more features if asked
+/// for.
+fn rulebook(every_kind: bool, features: bool) -> Rulebook {
     let mut builder = Builder::new();
     let list = builder
         .list("devices", Status::Blacklisted)
@@ -107,7 +109,7 @@ fn rulebook(every_kind: bool) -> Rulebook {
                     .expect("room");
             }
             let binding = BindingSpec {
-                imsi: imsi(index),
+                subscribers: Subscribers::One(imsi(index)),
                 scope: Scope::Tac(from.tac()),
                 validity: Validity::ALWAYS,
                 reason: None,
@@ -117,8 +119,37 @@ fn rulebook(every_kind: bool) -> Rulebook {
             builder.binding(bound, binding).expect("room");
         }
     }
-    let default = PolicySpec::new("default");
-    Rulebook::new(builder.finish(), None, default, Vec::new()).expect("a rulebook")
+    let mut default = PolicySpec::new("default");
+    let mut policies = Vec::new();
+    if features {
+        let tried = builder.list("tried", Status::Whitelisted).expect("a list");
+        builder.shadow(tried).expect("the list");
+        let odd = builder.list("odd", Status::Greylisted).expect("a list");
+        for special in Special::ALL {
+            let special = RuleSpec {
+                scope: Scope::Special(special),
+                status: Status::Greylisted,
+                // Over, so that the answers stay the same.
+                validity: Validity {
+                    from: None,
+                    until: Some(UnixTime(0)),
+                },
+                ..rule
+            };
+            builder.rule(odd, special).expect("room");
+        }
+        for number in 0..TACS {
+            let tac = Tac::from_number(35_000_000 + number as u32).expect("eight digits");
+            builder.model(tac, "Acme", "One").expect("room");
+        }
+        default.combine = Combine::Order;
+        policies.push(PolicySpec {
+            origin_realms: vec!["*.visited.example".to_owned()],
+            route_records: vec!["*.visited.example".to_owned()],
+            ..PolicySpec::new("visited")
+        });
+    }
+    Rulebook::new(builder.finish(), None, default, policies).expect("a rulebook")
 }
 
 /// A subscriber.
@@ -139,6 +170,7 @@ fn inquiry(index: usize, imsi: Option<Imsi>) -> Inquiry<'static> {
         imsi,
         origin_host: b"mme.example",
         origin_realm: b"example",
+        route_record: None,
     }
 }
 
@@ -160,6 +192,33 @@ fn time_verdicts(
         bencher.iter(|| {
             for inquiry in inquiries {
                 black_box(rulebook.decide(black_box(inquiry), NOW));
+            }
+        });
+    });
+    group.finish();
+}
+
+/// Times the verdicts on these inquiries together with what shadows, which say
+/// nothing else, would make of them.
+fn time_shadows(
+    criterion: &mut Criterion,
+    name: &str,
+    rulebook: &Rulebook,
+    inquiries: &[Inquiry<'_>],
+) {
+    let both = |inquiry: &Inquiry<'_>| {
+        let verdict = rulebook.decide(inquiry, NOW);
+        rulebook.shadow(inquiry, NOW, &verdict)
+    };
+    for inquiry in inquiries {
+        assert_eq!(both(inquiry), None, "{inquiry:?}");
+    }
+    let mut group = criterion.benchmark_group("lookup");
+    group.throughput(Throughput::Elements(inquiries.len() as u64));
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            for inquiry in inquiries {
+                black_box(both(black_box(inquiry)));
             }
         });
     });
@@ -189,8 +248,8 @@ fn time_table(criterion: &mut Criterion, name: &str, indexes: &[usize], expected
 
 /// All of them.
 fn lookup(criterion: &mut Criterion) {
-    let plain = rulebook(false);
-    let full = rulebook(true);
+    let plain = rulebook(false, false);
+    let full = rulebook(true, false);
     // Of so many devices a few happen to be listed after all.
     let strangers: Vec<usize> = (DEVICES..)
         .filter(|&index| full.decide(&inquiry(index, None), NOW).outcome == Outcome::Unknown)
@@ -218,6 +277,8 @@ fn lookup(criterion: &mut Criterion) {
         &unlisted,
         Outcome::Unknown,
     );
+    // What the service asks of each verdict where nothing is a shadow: a flag.
+    time_shadows(criterion, "devices only, hit, no shadows", &plain, &listed);
     time_verdicts(criterion, "every kind, hit", &full, &listed, black);
     time_verdicts(
         criterion,
@@ -232,6 +293,31 @@ fn lookup(criterion: &mut Criterion) {
         &full,
         &bound,
         black,
+    );
+
+    // Where the tables lie in memory tells as well, so that these stand where
+    // the plain ones stood.
+    drop((plain, full));
+    let featured = rulebook(false, true);
+    time_verdicts(
+        criterion,
+        "devices and features, hit",
+        &featured,
+        &listed,
+        black,
+    );
+    time_verdicts(
+        criterion,
+        "devices and features, miss",
+        &featured,
+        &unlisted,
+        Outcome::Unknown,
+    );
+    time_shadows(
+        criterion,
+        "devices and features, hit, shadows",
+        &featured,
+        &listed,
     );
 }
 

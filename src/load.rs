@@ -6,18 +6,21 @@ use std::path::{Component, Path, PathBuf};
 use thiserror::Error;
 
 use crate::config::{self, Config, ListFormat};
-use crate::equipment::{BuildError, Builder, ListId, Status};
+use crate::equipment::{BuildError, Builder, ListId, RuleSpec, Scope, Special, Status, Validity};
 use crate::lists::house::{self, Stop, Target};
 use crate::lists::report::MAX_SHOWN;
 use crate::lists::source::{self, Source};
 use crate::lists::{FileReport, ListReport, LoadReport};
-use crate::policy::{Combine, PolicyError, PolicySpec, Rulebook};
+use crate::policy::{PolicyError, PolicySpec, Rulebook};
 
 /// The built-in rules; see the comments in it.
 const SAMPLE_RULES: &str = include_str!("lists/sample.csv");
 
 /// The built-in bindings.
 const SAMPLE_BINDINGS: &str = include_str!("lists/sample-bindings.csv");
+
+/// The file that special rules are said to stand in.
+const SPECIAL_FILE: &str = "[[special]]";
 
 /// The name of the default policy in reports and explanations.
 const DEFAULT_POLICY: &str = "default";
@@ -60,6 +63,9 @@ pub fn load(config: &Config) -> Result<Loaded, LoadError> {
     }
     for binding in &config.bindings {
         loader.binding(binding)?;
+    }
+    for (special, number) in config.specials.iter().zip(1..) {
+        loader.special(special, number)?;
     }
     loader.finish()
 }
@@ -110,6 +116,12 @@ pub enum LoadError {
     /// There are more lists, files or rules than can be numbered.
     #[error("the lists do not fit: {0}")]
     Build(#[from] BuildError),
+    /// A list of unallocated TACs without a file of those that are allocated.
+    #[error(
+        "[[special]] `{0}`: unallocated_tac needs to know which TACs are allocated; load a file \
+         of TACs, or remove it"
+    )]
+    NoModels(String),
     /// The policies cannot be made of the configuration.
     #[error("the policies cannot be used: {0}")]
     Policy(#[from] PolicyError),
@@ -177,6 +189,9 @@ impl<'a> Loader<'a> {
     /// Loads a list of rules.
     fn list(&mut self, list: &'a config::List) -> Result<(), LoadError> {
         let id = self.builder.list(&list.name, list.status)?;
+        if list.shadow {
+            self.builder.shadow(id)?;
+        }
         self.names.push((&list.name, id));
         let max_bad_lines = list.max_bad_lines;
         // Other formats come in here, each with a reader of its own.
@@ -189,9 +204,46 @@ impl<'a> Loader<'a> {
     fn binding(&mut self, binding: &'a config::Binding) -> Result<(), LoadError> {
         let name = binding.name();
         let id = (self.builder).binding_list(name, binding.mismatch, binding.on_match)?;
+        if binding.shadow {
+            self.builder.shadow(id)?;
+        }
         self.names.push((name, id));
         let max_bad_lines = binding.max_bad_lines;
         self.files(name, &binding.path, max_bad_lines, Target::Bindings(id))
+    }
+
+    /// Makes the rules of the `number`th list of special devices.
+    fn special(&mut self, special: &'a config::SpecialList, number: u32) -> Result<(), LoadError> {
+        let id = self.builder.list(&special.name, special.status)?;
+        if special.shadow {
+            self.builder.shadow(id)?;
+        }
+        self.names.push((&special.name, id));
+        // They stand in the configuration; the line counts its tables.
+        let file = self.builder.file(SPECIAL_FILE)?;
+        for &kind in &special.kinds {
+            let rule = RuleSpec {
+                scope: Scope::Special(kind),
+                status: special.status,
+                validity: Validity {
+                    from: special.from,
+                    until: special.until,
+                },
+                reason: special.reason.as_deref(),
+                exceptions: &[],
+                file,
+                line: number,
+            };
+            self.builder.rule(id, rule)?;
+        }
+        let mut list = ListReport::new(&special.name, false, 0);
+        list.files.push(FileReport {
+            path: SPECIAL_FILE.to_owned(),
+            entries: special.kinds.len() as u64,
+            ..FileReport::default()
+        });
+        self.report.lists.push(list);
+        Ok(())
     }
 
     /// Loads the files of one list or binding.
@@ -297,30 +349,29 @@ impl<'a> Loader<'a> {
     }
 
     /// Makes the rulebook, unless a list is refused.
-    fn finish(self) -> Result<Loaded, LoadError> {
+    fn finish(mut self) -> Result<Loaded, LoadError> {
         if self.report.lists.iter().any(ListReport::is_refused) {
             return Err(LoadError::Refused(self.report));
         }
         let register = &self.config.register;
         let default = PolicySpec {
-            name: DEFAULT_POLICY.to_owned(),
-            origin_hosts: Vec::new(),
-            origin_realms: Vec::new(),
-            imsi_prefixes: Vec::new(),
-            imsi_ranges: Vec::new(),
-            lists: None,
-            unlisted: register.unlisted,
+            unlisted: register.unlisted(),
             malformed: register.malformed,
-            combine: Combine::Strictest,
+            combine: register.combine,
+            ..PolicySpec::new(DEFAULT_POLICY)
         };
         let policies = self.config.policies.iter();
-        let policies = policies.map(|policy| self.policy(policy)).collect();
-        let rulebook = Rulebook::new(
-            self.builder.finish(),
-            register.override_status,
-            default,
-            policies,
-        )?;
+        let policies: Vec<_> = policies.map(|policy| self.policy(policy)).collect();
+        let snapshot = self.builder.finish();
+        let mut specials = self.config.specials.iter();
+        if let Some(special) =
+            specials.find(|special| special.kinds.contains(&Special::UnallocatedTac))
+            && snapshot.models().is_empty()
+        {
+            return Err(LoadError::NoModels(special.name.clone()));
+        }
+        let rulebook = Rulebook::new(snapshot, register.override_status, default, policies)?;
+        self.report.warnings.extend(rulebook.overlaps());
         Ok(Loaded {
             rulebook,
             report: self.report,
@@ -335,20 +386,22 @@ impl<'a> Loader<'a> {
             let named = self.names.iter().find(|(known, _)| known == name);
             named.map(|(_, id)| *id)
         };
-        let config::CombineMode::Strictest = policy.combine;
         PolicySpec {
             name: policy.name.clone(),
             origin_hosts: policy.matches.origin_host.clone(),
             origin_realms: policy.matches.origin_realm.clone(),
+            route_records: policy.matches.route_record.clone(),
             imsi_prefixes: policy.matches.imsi_prefix.clone(),
             imsi_ranges: (policy.matches.imsi_range.iter())
                 .filter_map(|range| config::split_imsi_range(range).ok())
                 .map(|(first, last)| (first.to_owned(), last.to_owned()))
                 .collect(),
             lists: (policy.lists.as_ref()).map(|names| names.iter().filter_map(id).collect()),
-            unlisted: policy.unlisted.unwrap_or(register.unlisted),
+            unlisted: policy.unlisted(register),
             malformed: policy.malformed.unwrap_or(register.malformed),
-            combine: Combine::Strictest,
+            combine: policy.combine(register),
+            override_status: policy.override_status,
+            shadow: policy.shadow,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::equipment::{CheckDigit, Status};
-use crate::policy::{Ground, Outcome};
+use crate::policy::{Ground, Outcome, Verdict};
 use crate::service::{Checked, Observer};
 use crate::wire::{Fault, Message, ResultCode};
 
@@ -72,6 +72,19 @@ counters! {
     black_but_allowed,
     /// Devices refused because the subscriber is bound to others.
     binding_mismatch,
+    /// Checks that would have been answered otherwise if the shadow lists and
+    /// policies were in force.
+    shadow_changes,
+    /// Of these, those that would have been whitelisted.
+    shadow_whitelisted,
+    /// Of these, those that would have been blacklisted.
+    shadow_blacklisted,
+    /// Of these, those that would have been greylisted.
+    shadow_greylisted,
+    /// Of these, those that would have been unknown.
+    shadow_unknown,
+    /// Of these, those whose IMEI would have been called malformed.
+    shadow_malformed,
     /// IMEIs with a 15th digit that is neither the check digit nor 0.
     wrong_check_digit,
     /// User-Names that are no IMSI, and so were ignored.
@@ -143,6 +156,17 @@ impl Observer for Tally {
         }
         if check.request.software_version.is_some() && check.inquiry.svn.is_none() {
             self.ignored_software_version += 1;
+        }
+    }
+
+    fn shadowed(&mut self, _: &Checked<'_>, shadow: &Verdict) {
+        self.shadow_changes += 1;
+        match shadow.outcome {
+            Outcome::Status(Status::Whitelisted) => self.shadow_whitelisted += 1,
+            Outcome::Status(Status::Blacklisted) => self.shadow_blacklisted += 1,
+            Outcome::Status(Status::Greylisted) => self.shadow_greylisted += 1,
+            Outcome::Unknown => self.shadow_unknown += 1,
+            Outcome::Malformed => self.shadow_malformed += 1,
         }
     }
 

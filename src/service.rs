@@ -34,6 +34,13 @@ pub trait Observer {
         let _ = check;
     }
 
+    /// A check would have been answered by `shadow` if the lists and policies
+    /// that are shadows were in force. Called after the check was reported,
+    /// also where it was reported as a fault.
+    fn shadowed(&mut self, check: &Checked<'_>, shadow: &Verdict) {
+        let _ = (check, shadow);
+    }
+
     /// A request was answered with a fault.
     fn faulted(&mut self, message: &Message<'_>, fault: &Fault<'_>) {
         let _ = (message, fault);
@@ -79,10 +86,17 @@ pub fn answer(
     };
     let inquiry = inquiry(&request);
     let verdict = rulebook.decide(&inquiry, now);
-    let status = match verdict.outcome {
-        Outcome::Status(status) => Some(equipment_status(status)),
-        Outcome::Unknown => None,
-        Outcome::Malformed => {
+    let checked = Checked {
+        request: &request,
+        inquiry: &inquiry,
+        verdict: &verdict,
+    };
+    match answered(verdict.outcome) {
+        Some(status) => {
+            eca::compose(out, node, &request, status);
+            observer.checked(&checked);
+        }
+        None => {
             let fault = request.invalid_imei();
             eca::compose_fault(
                 out,
@@ -92,15 +106,21 @@ pub fn answer(
                 request.overload_control,
             );
             observer.faulted(message, &fault);
-            return;
         }
-    };
-    eca::compose(out, node, &request, status);
-    observer.checked(&Checked {
-        request: &request,
-        inquiry: &inquiry,
-        verdict: &verdict,
-    });
+    }
+    if let Some(shadow) = rulebook.shadow(&inquiry, now, &verdict) {
+        observer.shadowed(&checked, &shadow);
+    }
+}
+
+/// What is answered: a status or, within, that there is none; `None` if the
+/// request is at fault.
+const fn answered(outcome: Outcome) -> Option<Option<EquipmentStatus>> {
+    match outcome {
+        Outcome::Status(status) => Some(Some(equipment_status(status))),
+        Outcome::Unknown => Some(None),
+        Outcome::Malformed => None,
+    }
 }
 
 /// Whether the header names something that is served here.
@@ -130,6 +150,7 @@ fn inquiry<'a>(request: &IdentityCheckRequest<'a>) -> Inquiry<'a> {
             .and_then(|user_name| Imsi::parse(user_name).ok()),
         origin_host: request.origin_host,
         origin_realm: request.origin_realm,
+        route_record: request.route_record,
     }
 }
 

@@ -7,9 +7,13 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use support::bench::{BLACK, BOUND, BOUND_IMSI, EXCEPTED_IMSI, GREY, UNKNOWN, WHITE};
+use support::bench::{
+    BLACK, BOUND, BOUND_IMSI, EXCEPTED_IMSI, GREY, UNKNOWN, WHITE, rulebook_with_everything,
+};
 use support::bytes::{Request, base, group, terminal_of};
 use support::{Bench, Read, assert_answer_obeys_rules};
+use weir::policy::Verdict;
+use weir::service::{Checked, Observer};
 
 //----------- The counter -----------------------------------------------------
 
@@ -138,8 +142,33 @@ fn the_counter_counts() {
     assert_eq!(Counts::now().since(before), (3, 2));
 }
 
+/// Counts what shadows would change.
+#[derive(Default)]
+struct Shadowed(usize);
+
+impl Observer for Shadowed {
+    fn shadowed(&mut self, _: &Checked<'_>, _: &Verdict) {
+        self.0 += 1;
+    }
+}
+
 #[test]
 fn ten_thousand_requests_allocate_nothing() {
+    assert_eq!(answer_ten_thousand(Bench::open()), 0);
+}
+
+/// Shadows, special rules and all else that a policy can have are no reason
+/// to allocate either, nor to answer otherwise.
+#[test]
+fn nor_do_they_with_everything_in_force() {
+    let mut bench = Bench::open();
+    bench.rulebook = rulebook_with_everything();
+    assert!(answer_ten_thousand(bench) > 1000);
+}
+
+/// Answers requests of all kinds, and counts what is allocated; returns how
+/// many answers the shadows would have changed.
+fn answer_ten_thousand(mut bench: Bench) -> usize {
     let kinds = kinds();
     // Batches of different sizes, begun with different kinds.
     let batches: Vec<Vec<u8>> = (0..kinds.len())
@@ -153,7 +182,6 @@ fn ten_thousand_requests_allocate_nothing() {
     let in_batches: usize = (1..=kinds.len()).sum();
 
     // Warm-up, which is the check as well: every answer is the right one.
-    let mut bench = Bench::open();
     for batch in &batches {
         bench.feed(batch);
         assert!(bench.input.is_empty());
@@ -178,13 +206,14 @@ fn ten_thousand_requests_allocate_nothing() {
         ..
     } = &mut bench;
     let rounds = 10_000 / in_batches + 1;
+    let mut shadowed = Shadowed::default();
     let before = Counts::now();
     let mut consumed = 0;
     let mut composed = 0;
     for _ in 0..rounds {
         for batch in &batches {
             out.clear();
-            consumed += connection.handle_input(*now, batch, rulebook, out, &mut ());
+            consumed += connection.handle_input(*now, batch, rulebook, out, &mut shadowed);
             composed += out.len();
         }
     }
@@ -193,6 +222,7 @@ fn ten_thousand_requests_allocate_nothing() {
     assert_eq!(consumed, rounds * octets, "everything was answered");
     assert!(composed > rounds * in_batches * 100);
     assert_eq!((taken, freed), (0, 0), "allocations and deallocations");
+    shadowed.0
 }
 
 /// The watchdog and its answer are on the same path.

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use weir::config::Config;
-use weir::equipment::Status;
-use weir::policy::{Malformed, Unlisted};
+use weir::equipment::{Special, Status};
+use weir::policy::{Combine, Malformed, Unlisted};
+use weir::time::UnixTime;
 
 /// Checks a text as `weir.toml`.
 fn parse(text: &str) -> Result<Config, String> {
@@ -51,12 +52,13 @@ fn every_key_is_in_the_printed_configuration() {
     // What the parser would have accepted in place of an unknown key is the
     // full list of the keys of that table.
     let tables = [
-        ("", "diameter register list binding policy log"),
+        ("", "diameter register list binding special policy log"),
         ("[diameter]", ""),
         ("[[diameter.peer]]", ""),
         ("[register]", ""),
         ("[[list]]", ""),
         ("[[binding]]", ""),
+        ("[[special]]", ""),
         ("[[policy]]", ""),
         ("[log]", ""),
     ];
@@ -85,7 +87,13 @@ fn every_key_is_in_the_printed_configuration() {
             assert!(written, "`{key}` of {table} is missing");
         }
     }
-    for key in ["origin_host", "origin_realm", "imsi_prefix", "imsi_range"] {
+    for key in [
+        "origin_host",
+        "origin_realm",
+        "route_record",
+        "imsi_prefix",
+        "imsi_range",
+    ] {
         let inline = text
             .lines()
             .find(|line| line.starts_with("match = {"))
@@ -133,6 +141,18 @@ fn values_mean_what_they_say() {
         lists = ["x", "iot/meters"]
         unlisted = 5422
         malformed = "white"
+        combine = "type2"
+        [[policy]]
+        name = "q"
+        match = { origin_realm = "*.example", route_record = "a.example" }
+        unlisted = { status = "grey", until = "2026-12-31" }
+        override = "white"
+        shadow = true
+        [[special]]
+        name = "odd"
+        kinds = ["zero", "unallocated_tac"]
+        status = "grey"
+        until = "2026-12-31T12:00:00Z"
         "#,
     )
     .unwrap();
@@ -148,7 +168,7 @@ fn values_mean_what_they_say() {
     assert_eq!(config.register.override_status, Some(Status::Whitelisted));
     assert_eq!(
         config.register.unlisted,
-        Unlisted::Status(Status::Blacklisted)
+        Some(Unlisted::Status(Status::Blacklisted))
     );
     assert_eq!(config.register.malformed, Malformed::Fault);
     assert_eq!(config.lists[0].path, ["x.csv"]);
@@ -161,6 +181,66 @@ fn values_mean_what_they_say() {
         Some(Malformed::Status(Status::Whitelisted))
     );
     assert!(config.warnings()[0].contains("override is set"));
+    let register = &config.register;
+    assert_eq!(config.policies[0].combine(register), Combine::Type2);
+    let tried = &config.policies[1];
+    assert_eq!(tried.combine(register), Combine::Strictest);
+    let grace = Unlisted::Grace {
+        status: Status::Greylisted,
+        until: UnixTime(1_798_761_599),
+        then: None,
+    };
+    assert_eq!(tried.unlisted(register), grace);
+    assert_eq!(tried.override_status, Some(Status::Whitelisted));
+    assert!(tried.shadow && !config.policies[0].shadow);
+    let odd = &config.specials[0];
+    assert_eq!(odd.kinds, [Special::Zero, Special::UnallocatedTac]);
+    assert_eq!(odd.until, Some(UnixTime(1_798_718_400)));
+}
+
+/// `combine` says what the unlisted are answered, where nothing else does.
+#[test]
+fn type_1_whitelists_the_unlisted_unless_told_otherwise() {
+    let policy = "[[policy]]\nname = \"p\"\nmatch = { imsi_prefix = \"1\" }\n";
+    let white = Unlisted::Status(Status::Whitelisted);
+    for (register, own, default, asked, warned) in [
+        ("", "", Unlisted::Unknown, Unlisted::Unknown, 0),
+        ("combine = \"type1\"", "", white, white, 0),
+        ("", "combine = \"type1\"", Unlisted::Unknown, white, 0),
+        (
+            "combine = \"type1\"",
+            "combine = \"type3\"",
+            white,
+            Unlisted::Unknown,
+            0,
+        ),
+        (
+            "unlisted = \"unknown\"",
+            "combine = \"type1\"",
+            Unlisted::Unknown,
+            Unlisted::Unknown,
+            1,
+        ),
+        (
+            "combine = \"type1\"\nunlisted = \"unknown\"",
+            "unlisted = \"white\"",
+            Unlisted::Unknown,
+            white,
+            1,
+        ),
+    ] {
+        let config = parse(&format!(
+            "[register]\nsample = true\n{register}\n{policy}{own}"
+        ))
+        .unwrap();
+        assert_eq!(config.register.unlisted(), default, "{register} {own}");
+        assert_eq!(
+            config.policies[0].unlisted(&config.register),
+            asked,
+            "{register} {own}"
+        );
+        assert_eq!(config.warnings().len(), warned, "{register} {own}");
+    }
 }
 
 #[test]
@@ -265,7 +345,7 @@ fn mistakes_are_told_in_one_line_with_their_place() {
         ),
         (
             "[[policy]]\nname = \"p\"\nmatch = {}",
-            "weir.toml:3:9: `match` in [[policy]] is empty; name an origin_host, origin_realm, imsi_prefix or imsi_range (what holds for everybody is said in [register])",
+            "weir.toml:3:9: `match` in [[policy]] is empty; name an origin_host, origin_realm, route_record, imsi_prefix or imsi_range (what holds for everybody is said in [register])",
         ),
         (
             "[[list]]\nname = \"gsma\"\nstatus = \"black\"\npath = \"x\"\n[[policy]]\nname = \"p\"\nmatch = { imsi_prefix = \"1\" }\nlists = [\"gsma\", \"gmsa\"]",
@@ -274,6 +354,34 @@ fn mistakes_are_told_in_one_line_with_their_place() {
         (
             "[[policy]]\nname = \"p\"\nmatch = { imsi_range = \"001019-001010\" }",
             "weir.toml:3:24: `imsi_range` in `match` of [[policy]]: `001019-001010` is no IMSI range: the first is above the last",
+        ),
+        (
+            "[register]\nunlisted = { status = \"grey\", until = \"soon\" }",
+            "weir.toml:2:39: `until` in [register.unlisted]: `soon` is no date; write 2026-01-31, or 2026-01-31T12:00:00Z for a moment",
+        ),
+        (
+            "[register]\nunlisted = { status = \"grey\" }",
+            "weir.toml:2:12: missing key `until` in [register.unlisted]",
+        ),
+        (
+            "[register]\ncombine = \"type4\"",
+            "weir.toml:2:11: `combine` in [register]: unknown variant `type4`, expected one of `strictest`, `order`, `type1`, `type2`, `type3`",
+        ),
+        (
+            "[[special]]\nname = \"odd\"\nstatus = \"black\"\nkinds = []",
+            "weir.toml:4:9: `kinds` in [[special]] is empty; name one or more of test, zero, repeated, unallocated_tac",
+        ),
+        (
+            "[[special]]\nname = \"odd\"\nstatus = \"black\"\nkinds = [\"nil\"]",
+            "weir.toml:4:10: `kinds` in [[special]]: unknown variant `nil`, expected one of `test`, `zero`, `repeated`, `unallocated_tac`",
+        ),
+        (
+            "[[special]]\nname = \"odd\"\nstatus = \"black\"\nkinds = \"zero\"\nfrom = \"2026-02-01\"\nuntil = \"2026-01-31\"",
+            "weir.toml:6:9: `until` in [[special]] is 2026-01-31T23:59:59Z, before `from`, 2026-02-01T00:00:00Z",
+        ),
+        (
+            "[[policy]]\nname = \"p\"\nmatch = { origin_host = \"mme*.example\" }",
+            "weir.toml:3:25: `origin_host` in `match` of [[policy]]: `mme*.example`: a `*` stands only before a dot, as in `*.example`",
         ),
         (
             "[log]\nlevel = \"loud\"",

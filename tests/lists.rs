@@ -77,6 +77,7 @@ fn decide(rulebook: &Rulebook, imei: &str, imsi: Option<&str>, now: UnixTime) ->
         imsi: imsi.map(|imsi| Imsi::parse(imsi.as_bytes()).unwrap()),
         origin_host: b"mme",
         origin_realm: b"epc",
+        route_record: None,
     };
     rulebook.decide(&inquiry, now)
 }
@@ -758,6 +759,97 @@ fn policies_take_what_they_do_not_say_from_the_register() {
         let verdict = decide(&loaded.rulebook, imei, imsi, NOW);
         assert_eq!(verdict.outcome, expected, "{imei} {imsi:?}");
     }
+}
+
+#[test]
+fn special_lists_and_shadows_are_loaded() {
+    let dir = directory(&[("a.csv", b"imei\n490154203237518\n00000000000000\n")]);
+    let text = r#"
+        [[list]]
+        name = "a"
+        status = "white"
+        path = "a.csv"
+        [[list]]
+        name = "tried"
+        status = "black"
+        path = "a.csv"
+        shadow = true
+        [[special]]
+        name = "odd"
+        kinds = ["test", "zero", "repeated"]
+        status = "grey"
+        reason = "no phone"
+        [[policy]]
+        name = "meters"
+        match = { imsi_prefix = "00101" }
+        lists = ["tried", "odd"]
+        override = "black"
+        [[policy]]
+        name = "more"
+        match = { imsi_prefix = "001012" }
+    "#;
+    let loaded = load(&config(dir.path(), text)).unwrap();
+    let book = &loaded.rulebook;
+    for (imei, imsi, expected) in [
+        ("490154203237518", None, WHITE),
+        ("00000000000000", None, WHITE),
+        ("00000000000001", None, GREY),
+        ("77777777777777", None, GREY),
+        ("77777777777778", None, Outcome::Unknown),
+        ("490154203237518", Some("001010000000001"), BLACK),
+    ] {
+        let verdict = decide(book, imei, imsi, NOW);
+        assert_eq!(verdict.outcome, expected, "{imei} {imsi:?}");
+    }
+    let inquiry = Inquiry {
+        imei: Imei::parse(b"490154203237518"),
+        svn: None,
+        imsi: None,
+        origin_host: b"mme",
+        origin_realm: b"epc",
+        route_record: None,
+    };
+    let text = book.explain(&inquiry, NOW).to_string();
+    assert!(
+        text.contains("If shadow list tried were enforced: blacklisted"),
+        "{text}"
+    );
+    let odd = Inquiry {
+        imei: Imei::parse(b"77777777777777"),
+        ..inquiry
+    };
+    let text = book.explain(&odd, NOW).to_string();
+    assert!(
+        text.contains("as a rule says in [[special]]:1 (list odd, \"no phone\")"),
+        "{text}"
+    );
+    assert_eq!(
+        loaded.report.warnings,
+        [
+            "policy `more` is never reached: policy `meters` before it is for everybody that it is for"
+        ],
+    );
+    assert_eq!(
+        loaded.report.lists[2].to_string(),
+        "odd: 3 rules from 1 file"
+    );
+}
+
+/// Without a file of TACs, all of them would be unallocated.
+#[test]
+fn unallocated_tacs_need_a_file_of_tacs() {
+    let dir = directory(&[]);
+    let text = r#"
+        [[special]]
+        name = "odd"
+        kinds = "unallocated_tac"
+        status = "black"
+    "#;
+    let error = load(&config(dir.path(), text)).unwrap_err().to_string();
+    assert!(
+        error.contains("[[special]] `odd`: unallocated_tac needs"),
+        "{error}"
+    );
 }
 
 //----------- Anything at all -------------------------------------------------

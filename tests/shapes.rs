@@ -5,11 +5,15 @@
 mod support;
 
 use support::Bench;
+use support::assert_answer_obeys_rules;
 use support::bench::{BLACK, BOUND, BOUND_IMSI, EXAMPLE, EXCEPTED_IMSI, GREY, UNKNOWN, WHITE};
 use support::bytes::{
     EIR, M, MME, REALM, RP, Request, S13, SESSION, TGPP, V, VM, avp, base, group, number, terminal,
     terminal_of, tgpp,
 };
+use weir::equipment::{Builder, Status};
+use weir::policy::{Malformed, Outcome, PolicySpec, Rulebook, Unlisted, Verdict};
+use weir::service::{Checked, Observer};
 
 /// Asks and returns the verdict: a status, or the code of the error.
 fn verdict(request: &Request) -> Result<u32, u32> {
@@ -337,6 +341,97 @@ fn priorities_do_not_come_back() {
         let answer = Bench::open().ask(&request.bytes());
         assert!(answer.all(301).is_empty());
         assert_eq!(answer.verdict(), Ok(0));
+    }
+}
+
+//----------- Policies --------------------------------------------------------
+
+/// Watches what is told of shadows.
+#[derive(Default)]
+struct Shadows(Vec<(Outcome, Outcome)>);
+
+impl Observer for Shadows {
+    fn shadowed(&mut self, check: &Checked<'_>, shadow: &Verdict) {
+        self.0.push((check.verdict.outcome, shadow.outcome));
+    }
+}
+
+/// A bench with one policy that greylists, malformed IMEIs too.
+fn bench_with(policy: PolicySpec) -> Bench {
+    let mut builder = Builder::new();
+    builder.list("none", Status::Blacklisted).unwrap();
+    let default = PolicySpec::new("default");
+    let policy = PolicySpec {
+        unlisted: Unlisted::Status(Status::Greylisted),
+        malformed: Malformed::Status(Status::Greylisted),
+        ..policy
+    };
+    let rulebook = Rulebook::new(builder.finish(), None, default, vec![policy]).unwrap();
+    Bench {
+        rulebook,
+        ..Bench::open()
+    }
+}
+
+#[test]
+fn the_first_agent_chooses_the_policy() {
+    let policy = PolicySpec {
+        route_records: vec!["*.visited.example".to_owned()],
+        ..PolicySpec::new("visited")
+    };
+    for (routes, expected) in [
+        (&[][..], Err(5422)),
+        (&["mme.VISITED.example"], Ok(2)),
+        (&["mme.visited.example", "dra.home.example"], Ok(2)),
+        (&["dra.home.example", "mme.visited.example"], Err(5422)),
+        (&["visited.example"], Err(5422)),
+        (&[""], Err(5422)),
+    ] {
+        let mut request = Request::ecr(UNKNOWN);
+        for route in routes {
+            request = request.with(base(282, *route));
+        }
+        let answer = bench_with(policy.clone()).ask(&request.bytes());
+        assert_eq!(answer.verdict(), expected, "{routes:?}");
+    }
+}
+
+#[test]
+fn shadows_are_told_of_and_change_nothing() {
+    let policy = PolicySpec {
+        imsi_prefixes: vec!["00101".to_owned()],
+        shadow: true,
+        ..PolicySpec::new("tried")
+    };
+    let mut bench = bench_with(policy);
+    let subscriber = |request: Request| request.instead(1, base(1, BOUND_IMSI));
+    let elsewhere = |request: Request| request.instead(1, base(1, "901010000000001"));
+    let malformed = || Request::ecr(UNKNOWN).instead(1401, terminal_of("none"));
+    let grey = Outcome::Status(Status::Greylisted);
+    for (request, answered, told) in [
+        (
+            subscriber(Request::ecr(UNKNOWN)),
+            5422,
+            Some(Outcome::Unknown),
+        ),
+        (elsewhere(Request::ecr(UNKNOWN)), 5422, None),
+        (subscriber(malformed()), 5004, Some(Outcome::Malformed)),
+        (elsewhere(malformed()), 5004, None),
+    ] {
+        let bytes = request.bytes();
+        let mut shadows = Shadows::default();
+        let Bench {
+            connection,
+            rulebook,
+            now,
+            out,
+            ..
+        } = &mut bench;
+        connection.handle_input(*now, &bytes, rulebook, out, &mut shadows);
+        let answer = assert_answer_obeys_rules(&bytes, &bench.taken()[0]);
+        assert_eq!(answer.verdict(), Err(answered));
+        let expected: Vec<_> = told.map(|told| (told, grey)).into_iter().collect();
+        assert_eq!(shadows.0, expected);
     }
 }
 

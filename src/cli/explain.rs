@@ -45,6 +45,11 @@ pub struct ExplainArgs {
     )]
     pub origin_realm: String,
 
+    /// The first Route-Record: the node that the first agent had the request
+    /// from.
+    #[arg(long, value_name = "HOST")]
+    pub route_record: Option<String>,
+
     /// The time to judge by, instead of now: RFC 3339, such as
     /// 2027-01-31T12:00:00Z.
     #[arg(long, value_name = "TIME")]
@@ -81,6 +86,7 @@ impl ExplainArgs {
             imsi,
             origin_host: self.origin_host.as_bytes(),
             origin_realm: self.origin_realm.as_bytes(),
+            route_record: self.route_record.as_deref().map(str::as_bytes),
         };
         let explanation = loaded.rulebook.explain(&inquiry, now);
         match self.json {

@@ -40,7 +40,8 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
 /// Everything that is allowed but most likely not meant.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
-    if config.lists.is_empty() && config.bindings.is_empty() && !config.register.sample {
+    let own = config.lists.len() + config.bindings.len() + config.specials.len();
+    if own == 0 && !config.register.sample {
         warnings.push(
             "no [[list]] and no [[binding]] is configured: every device is answered as unlisted"
                 .to_owned(),
@@ -56,6 +57,23 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         warnings.push(format!(
             "override is set: every request is answered {status}, whatever the lists say"
         ));
+    }
+    let register = &config.register;
+    let default = (
+        register.combine,
+        register.unlisted(),
+        "[register]".to_owned(),
+    );
+    let policies = config.policies.iter().map(|policy| {
+        let (combine, unlisted) = (policy.combine(register), policy.unlisted(register));
+        (combine, unlisted, format!("policy `{}`", policy.name))
+    });
+    for (combine, unlisted, whose) in core::iter::once(default).chain(policies) {
+        if combine == Combine::Type1 && unlisted != combine.unlisted() {
+            warnings.push(format!(
+                "{whose}: type1 answers the unlisted whitelisted, but `unlisted` is set and counts"
+            ));
+        }
     }
     warnings
 }
@@ -205,6 +223,25 @@ impl Check {
             self.name(&mut names, path, binding.name());
             self.paths("binding", index, &binding.path);
         }
+        for (index, special) in config.specials.iter().enumerate() {
+            let place = index.to_string();
+            self.name(&mut names, &["special", &place, "name"], &special.name);
+            if special.kinds.is_empty() {
+                let known = Special::ALL.map(Special::name).join(", ");
+                self.fault(
+                    &[&"special", &index, &"kinds"],
+                    format!("is empty; name one or more of {known}"),
+                );
+            }
+            if let (Some(from), Some(until)) = (special.from, special.until)
+                && from > until
+            {
+                self.fault(
+                    &[&"special", &index, &"until"],
+                    format!("is {until}, before `from`, {from}"),
+                );
+            }
+        }
     }
 
     /// Checks the policies, and that the lists they name exist.
@@ -212,6 +249,7 @@ impl Check {
         let mut names = BTreeSet::new();
         let lists: Vec<&str> = (config.lists.iter().map(|list| list.name.as_str()))
             .chain(config.bindings.iter().map(Binding::name))
+            .chain(config.specials.iter().map(|special| special.name.as_str()))
             .collect();
         for (index, policy) in config.policies.iter().enumerate() {
             let place = index.to_string();
@@ -234,18 +272,28 @@ impl Check {
         if *matches == Match::default() {
             self.fault(
                 &[&"policy", &place, &"match"],
-                "is empty; name an origin_host, origin_realm, imsi_prefix or imsi_range \
-                 (what holds for everybody is said in [register])"
+                "is empty; name an origin_host, origin_realm, route_record, imsi_prefix \
+                 or imsi_range (what holds for everybody is said in [register])"
                     .to_owned(),
             );
         }
         for (key, names) in [
             ("origin_host", &matches.origin_host),
             ("origin_realm", &matches.origin_realm),
+            ("route_record", &matches.route_record),
         ] {
             for (number, name) in names.iter().enumerate() {
                 let number = number.to_string();
-                self.identity(&["policy", place, "match", key, &number], name);
+                let path = ["policy", place, "match", key, &number];
+                // Behind the one `*` that may be, it is a name like others.
+                let suffix = name.strip_prefix("*.").unwrap_or(name);
+                self.identity(&path, suffix);
+                if suffix.contains('*') {
+                    self.fault(
+                        &path.each_ref().map(|key| key as &dyn Display),
+                        format!("`{name}`: a `*` stands only before a dot, as in `*.example`"),
+                    );
+                }
             }
         }
         for (number, prefix) in matches.imsi_prefix.iter().enumerate() {

@@ -24,8 +24,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::equipment::Status;
-use crate::policy::{Malformed, Unlisted};
+use crate::equipment::{Special, Status};
+use crate::policy::{Combine, Malformed, Unlisted};
+use crate::time::UnixTime;
 
 pub(crate) use self::check::split_imsi_range;
 pub use self::locate::{ConfigError, Problem};
@@ -49,6 +50,9 @@ pub struct Config {
     /// The lists that tie an IMSI to its devices.
     #[serde(default, rename = "binding")]
     pub bindings: Vec<Binding>,
+    /// The lists of devices that are conspicuous by their digits.
+    #[serde(default, rename = "special")]
+    pub specials: Vec<SpecialList>,
     /// Verdicts for groups of clients or subscribers; the first that matches
     /// applies, and the `[register]` keys if none does.
     #[serde(default, rename = "policy")]
@@ -124,6 +128,7 @@ impl Default for Config {
             },
             lists: Vec::new(),
             bindings: Vec::new(),
+            specials: Vec::new(),
             policies: Vec::new(),
             log: Log::default(),
             base_dir: PathBuf::new(),
@@ -302,12 +307,15 @@ pub struct Register {
     /// Maintenance switch: the status that every request gets.
     #[serde(rename = "override", with = "text::optional_status")]
     pub override_status: Option<Status>,
-    /// What a device that no rule matches is answered.
-    #[serde(with = "text::unlisted")]
-    pub unlisted: Unlisted,
+    /// What a device that no rule matches is answered; absent: what `combine`
+    /// says, which is unknown but for type 1.
+    #[serde(with = "text::optional_unlisted")]
+    pub unlisted: Option<Unlisted>,
     /// What an IMEI that is none is answered.
     #[serde(with = "text::malformed")]
     pub malformed: Malformed,
+    /// How lists that disagree combine.
+    pub combine: Combine,
     /// Bad lines that each list may have; see the same key of a list.
     #[serde(deserialize_with = "text::whole_number")]
     pub max_bad_lines: u64,
@@ -321,8 +329,9 @@ impl Default for Register {
             lists_dir: PathBuf::from("lists"),
             sample: false,
             override_status: None,
-            unlisted: Unlisted::Unknown,
+            unlisted: None,
             malformed: Malformed::Fault,
+            combine: Combine::Strictest,
             max_bad_lines: DEFAULT_MAX_BAD_LINES,
             watch: true,
         }
@@ -347,6 +356,10 @@ pub struct List {
     /// How its files are written.
     #[serde(default)]
     pub format: ListFormat,
+    /// Whether it is only tried: it has no say, and what it would have said is
+    /// counted.
+    #[serde(default)]
+    pub shadow: bool,
 }
 
 /// How the files of a list are written.
@@ -379,6 +392,9 @@ pub struct Binding {
     /// Overrides `max_bad_lines` of `[register]`.
     #[serde(default, deserialize_with = "text::optional_whole_number")]
     pub max_bad_lines: Option<u64>,
+    /// Whether it is only tried, as of a list.
+    #[serde(default)]
+    pub shadow: bool,
 }
 
 impl Binding {
@@ -409,6 +425,35 @@ fn default_mismatch() -> Status {
     Status::Blacklisted
 }
 
+//----------- Special ---------------------------------------------------------
+
+/// `[[special]]`: a list without a file, of all devices that are conspicuous
+/// by their digits. It has a say where no list covers a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpecialList {
+    /// The name that policies, reports and explanations use.
+    pub name: String,
+    /// Which devices.
+    #[serde(deserialize_with = "text::one_or_many")]
+    pub kinds: Vec<Special>,
+    /// What they are answered.
+    #[serde(with = "text::status")]
+    pub status: Status,
+    /// The first second in which it has a say.
+    #[serde(default, with = "text::optional_from")]
+    pub from: Option<UnixTime>,
+    /// The last second in which it has a say.
+    #[serde(default, with = "text::optional_until")]
+    pub until: Option<UnixTime>,
+    /// Why, for explanations.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Whether it is only tried, as of a list.
+    #[serde(default)]
+    pub shadow: bool,
+}
+
 //----------- Policy ----------------------------------------------------------
 
 /// `[[policy]]`: how verdicts are reached for a group of clients or
@@ -430,9 +475,17 @@ pub struct Policy {
     /// Overrides `malformed` of `[register]`.
     #[serde(default, with = "text::optional_malformed")]
     pub malformed: Option<Malformed>,
-    /// How lists that disagree combine.
+    /// Overrides `combine` of `[register]`.
     #[serde(default)]
-    pub combine: CombineMode,
+    pub combine: Option<Combine>,
+    /// Maintenance switch of this policy: the status that every request gets
+    /// that it is for.
+    #[serde(default, rename = "override", with = "text::optional_status")]
+    pub override_status: Option<Status>,
+    /// Whether it is only tried: it is for nobody, and what it would have
+    /// changed is counted.
+    #[serde(default)]
+    pub shadow: bool,
 }
 
 /// `match` of a policy: every condition that is given must hold; a condition
@@ -440,12 +493,16 @@ pub struct Policy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Match {
-    /// Origin-Hosts of requests.
+    /// Origin-Hosts of requests; `*.suffix` is for all names that end so.
     #[serde(deserialize_with = "text::one_or_many")]
     pub origin_host: Vec<String>,
-    /// Origin-Realms of requests.
+    /// Origin-Realms of requests, as of hosts.
     #[serde(deserialize_with = "text::one_or_many")]
     pub origin_realm: Vec<String>,
+    /// First Route-Records of requests, as of hosts: the nodes that the first
+    /// agents on the way had the requests from.
+    #[serde(deserialize_with = "text::one_or_many")]
+    pub route_record: Vec<String>,
     /// First digits of IMSIs.
     #[serde(deserialize_with = "text::one_or_many")]
     pub imsi_prefix: Vec<String>,
@@ -454,13 +511,28 @@ pub struct Match {
     pub imsi_range: Vec<String>,
 }
 
-/// How lists that disagree on a device combine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CombineMode {
-    /// Blacklisted before greylisted before whitelisted.
-    #[default]
-    Strictest,
+impl Policy {
+    /// How lists that disagree combine for this policy.
+    #[must_use]
+    pub fn combine(&self, register: &Register) -> Combine {
+        self.combine.unwrap_or(register.combine)
+    }
+
+    /// What this policy says of a device that no rule matches: its own key,
+    /// else that of `[register]`, else what goes with its `combine`.
+    #[must_use]
+    pub fn unlisted(&self, register: &Register) -> Unlisted {
+        let set = self.unlisted.or(register.unlisted);
+        set.unwrap_or_else(|| self.combine(register).unlisted())
+    }
+}
+
+impl Register {
+    /// What the default policy says of a device that no rule matches.
+    #[must_use]
+    pub fn unlisted(&self) -> Unlisted {
+        self.unlisted.unwrap_or_else(|| self.combine.unlisted())
+    }
 }
 
 //----------- Log -------------------------------------------------------------

@@ -10,7 +10,9 @@ use serde::de::{Deserialize, Deserializer, Error as _, IntoDeserializer, SeqAcce
 use serde::ser::{Serialize, Serializer};
 
 use crate::equipment::Status;
-use crate::policy::{Malformed, Unlisted};
+use crate::lists::field::{self, End};
+use crate::policy::Malformed;
+use crate::time::UnixTime;
 
 use super::DEFAULT_PORT;
 
@@ -268,11 +270,19 @@ word!(
 );
 word!(
     /// `unknown`, or a status.
-    unlisted, crate::policy::Unlisted, super::parse_unlisted, super::show_unlisted
+    outcome, Option<crate::equipment::Status>, super::parse_outcome, super::show_outcome
 );
 word!(
-    /// The same, where the key may be absent.
-    optional optional_unlisted, crate::policy::Unlisted, super::parse_unlisted, super::show_unlisted
+    /// A last second: a date, or a moment.
+    until, crate::time::UnixTime, super::parse_until, ToString::to_string
+);
+word!(
+    /// The first second of a validity: a date, or a moment.
+    optional optional_from, crate::time::UnixTime, super::parse_from, ToString::to_string
+);
+word!(
+    /// The last second of a validity: a date, or a moment.
+    optional optional_until, crate::time::UnixTime, super::parse_until, ToString::to_string
 );
 word!(
     /// `5004`, or a status.
@@ -298,22 +308,29 @@ fn show_status(status: &Status) -> String {
     status.to_string()
 }
 
-/// Reads what an unlisted device is answered.
-fn parse_unlisted(text: &str) -> Result<Unlisted, String> {
+/// Reads the first second of a date, or a moment.
+fn parse_from(text: &str) -> Result<UnixTime, String> {
+    field::moment(text.as_bytes(), End::From)
+}
+
+/// Reads the last second of a date, or a moment.
+fn parse_until(text: &str) -> Result<UnixTime, String> {
+    field::moment(text.as_bytes(), End::Until)
+}
+
+/// Reads `unknown` or a status.
+fn parse_outcome(text: &str) -> Result<Option<Status>, String> {
     match text {
-        "unknown" | "5422" => Ok(Unlisted::Unknown),
-        _ => text.parse().map(Unlisted::Status).map_err(|_| {
+        "unknown" | "5422" => Ok(None),
+        _ => text.parse().map(Some).map_err(|_| {
             format!("`{text}` is neither `unknown` nor a status; write unknown, whitelisted, greylisted or blacklisted")
         }),
     }
 }
 
-/// What an unlisted device is answered, as it is written.
-fn show_unlisted(unlisted: &Unlisted) -> String {
-    match unlisted {
-        Unlisted::Unknown => "unknown".to_owned(),
-        Unlisted::Status(status) => status.to_string(),
-    }
+/// `unknown` or a status, as it is written.
+fn show_outcome(status: &Option<Status>) -> String {
+    status.map_or_else(|| "unknown".to_owned(), |status| status.to_string())
 }
 
 /// Reads what a malformed IMEI is answered.
@@ -347,6 +364,92 @@ fn parse_on_match(text: &str) -> Result<Option<Status>, String> {
 /// What a bound IMSI in its device is answered, as it is written.
 fn show_on_match(on_match: &Option<Status>) -> String {
     on_match.map_or_else(|| "continue".to_owned(), |status| status.to_string())
+}
+
+/// What an unlisted device is answered, where the key may be absent: a word,
+/// or `{ status = …, until = …, then = … }` for a grace period.
+pub(super) mod optional_unlisted {
+    use serde::Serialize;
+    use serde::de::value::{MapAccessDeserializer, StringDeserializer};
+    use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
+    use serde::ser::Serializer;
+
+    use crate::equipment::Status;
+    use crate::policy::Unlisted;
+    use crate::time::UnixTime;
+
+    /// The table of a grace period.
+    #[derive(Serialize, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Grace {
+        /// The status for now.
+        #[serde(with = "super::status")]
+        status: Status,
+        /// The last second of it.
+        #[serde(with = "super::until")]
+        until: UnixTime,
+        /// What is said after.
+        #[serde(default, with = "super::outcome")]
+        then: Option<Status>,
+    }
+
+    /// Writes the word or the table, or nothing.
+    pub(in crate::config) fn serialize<S: Serializer>(
+        value: &Option<Unlisted>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match *value {
+            None => serializer.serialize_none(),
+            Some(Unlisted::Unknown) => serializer.serialize_some(&super::show_outcome(&None)),
+            Some(Unlisted::Status(status)) => serializer.serialize_some(&status.to_string()),
+            Some(Unlisted::Grace {
+                status,
+                until,
+                then,
+            }) => serializer.serialize_some(&Grace {
+                status,
+                until,
+                then,
+            }),
+        }
+    }
+
+    /// Reads either form.
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Unlisted>, D::Error> {
+        /// Takes either form.
+        struct WordOrTable;
+
+        impl<'de> Visitor<'de> for WordOrTable {
+            type Value = Unlisted;
+
+            fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str("a word in quotes, or a table with status and until")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Unlisted, E> {
+                let word: StringDeserializer<E> = text.to_owned().into_deserializer();
+                let status = super::outcome::deserialize(word)?;
+                Ok(status.map_or(Unlisted::Unknown, Unlisted::Status))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Unlisted, E> {
+                self.visit_str(&number.to_string())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Unlisted, A::Error> {
+                let grace = Grace::deserialize(MapAccessDeserializer::new(table))?;
+                Ok(Unlisted::Grace {
+                    status: grace.status,
+                    until: grace.until,
+                    then: grace.then,
+                })
+            }
+        }
+
+        deserializer.deserialize_any(WordOrTable).map(Some)
+    }
 }
 
 /// Reads one word, or a number that stands for one, and gives it its meaning.

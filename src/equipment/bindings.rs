@@ -2,8 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::record::NONE;
-use super::{Imsi, RuleId};
+use super::ranges::{Ranges, RangesBuilder};
+use super::record::{NONE, Records};
+use super::{Imsi, RuleId, Subscribers};
 
 //----------- ImsiIndex -------------------------------------------------------
 
@@ -23,6 +24,94 @@ impl ImsiIndex {
     /// The first record.
     pub(super) fn find(&self, imsi: Imsi) -> Option<u32> {
         self.heads.get(&imsi.key()).copied()
+    }
+}
+
+//----------- Bound ----------------------------------------------------------
+
+/// From a subscriber to its bindings, whether they name it or a range that
+/// holds it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BoundIndex {
+    /// Bindings of one subscriber.
+    imsis: ImsiIndex,
+    /// Bindings of ranges of subscribers, by [`Imsi::key`].
+    ranges: Ranges,
+}
+
+impl BoundIndex {
+    /// Calls `visitor` with the record of each binding of the subscriber, in
+    /// no particular order.
+    #[inline]
+    pub(super) fn visit(&self, records: &Records, imsi: Imsi, mut visitor: impl FnMut(u32)) {
+        for (number, _) in records.chain(self.imsis.find(imsi)) {
+            visitor(number);
+        }
+        self.ranges.visit(imsi.key(), visitor);
+    }
+}
+
+/// Collects a [`BoundIndex`], and keeps whom each binding binds.
+#[derive(Debug, Default)]
+pub(super) struct BoundBuilder {
+    /// Who is bound.
+    bound: Bound,
+    /// Bindings of one subscriber.
+    imsis: ImsiIndex,
+    /// Bindings of ranges.
+    ranges: RangesBuilder,
+}
+
+impl BoundBuilder {
+    /// Adds the binding with the next number; returns another of the same
+    /// subscriber, which is to follow it.
+    pub(super) fn push(&mut self, subscribers: Subscribers, record: u32) -> Option<u32> {
+        match subscribers {
+            Subscribers::One(imsi) => {
+                self.bound.firsts.push(imsi);
+                self.imsis.insert(imsi, record)
+            }
+            Subscribers::Range { from, to } => {
+                self.bound.firsts.push(from);
+                self.bound.lasts.insert(record, to);
+                // Between keys of different lengths lie others' keys.
+                if from.digits() == to.digits() {
+                    self.ranges.push(from.key(), to.key(), record);
+                }
+                None
+            }
+        }
+    }
+
+    /// Who is bound, and the index.
+    pub(super) fn finish(mut self) -> (Bound, BoundIndex) {
+        self.bound.firsts.shrink_to_fit();
+        let index = BoundIndex {
+            imsis: self.imsis,
+            ranges: self.ranges.finish(),
+        };
+        (self.bound, index)
+    }
+}
+
+/// Whom each binding binds. Most bind one, so that the ends of ranges stand
+/// apart.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bound {
+    /// The only or first subscriber, by the number of the binding.
+    firsts: Vec<Imsi>,
+    /// The last subscriber, of those bindings that have ranges.
+    lasts: FxHashMap<u32, Imsi>,
+}
+
+impl Bound {
+    /// Whom a binding binds.
+    pub(super) fn find(&self, record: u32) -> Option<Subscribers> {
+        let from = *self.firsts.get(record as usize)?;
+        Some(match self.lasts.get(&record) {
+            None => Subscribers::One(from),
+            Some(&to) => Subscribers::Range { from, to },
+        })
     }
 }
 
@@ -85,6 +174,56 @@ impl Exceptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A scan over what was added is the oracle.
+    #[test]
+    fn bindings_are_found_by_subscriber_and_by_range() {
+        let imsi = |digits: &str| Imsi::parse(digits.as_bytes()).unwrap();
+        let range = |from, to| Subscribers::Range {
+            from: imsi(from),
+            to: imsi(to),
+        };
+        let added = [
+            Subscribers::One(imsi("001010000000001")),
+            range("001010000000000", "001010000000009"),
+            Subscribers::One(imsi("001010000000001")),
+            range("001010000000001", "001010000000001"),
+            range("001010000000009", "001010000000000"),
+            // As many digits are not in between.
+            range("001010", "999999999999999"),
+            range("00101000000000", "00101000000009"),
+        ];
+        let mut records = Records::default();
+        let mut builder = BoundBuilder::default();
+        for subscribers in added {
+            let scope = super::super::Scope::Tac(super::super::Tac::MAX);
+            let record = records.push(scope, 0, 0, 1).unwrap();
+            if let Some(next) = builder.push(subscribers, record) {
+                records.link(record, next);
+            }
+        }
+        let (bound, index) = builder.finish();
+        for (record, subscribers) in (0..).zip(added) {
+            assert_eq!(bound.find(record), Some(subscribers));
+        }
+        assert_eq!(bound.find(added.len() as u32), None);
+        for (digits, expected) in [
+            ("001010000000001", &[0, 1, 2, 3][..]),
+            ("001010000000009", &[1]),
+            ("001010000000010", &[]),
+            ("00101000000005", &[6]),
+            ("0010100", &[]),
+        ] {
+            let mut found = Vec::new();
+            index.visit(&records, imsi(digits), |record| found.push(record));
+            found.sort_unstable();
+            assert_eq!(found, expected, "{digits}");
+            for (record, subscribers) in (0..).zip(added) {
+                let held = subscribers.contains(imsi(digits));
+                assert_eq!(held, expected.contains(&record), "{subscribers}: {digits}");
+            }
+        }
+    }
 
     #[test]
     fn each_subscriber_has_its_own() {

@@ -3,12 +3,13 @@
 use rustc_hash::FxHashMap;
 use thiserror::Error;
 
-use super::bindings::{Exceptions, ImsiIndex};
+use super::bindings::{BoundBuilder, Exceptions};
+use super::directory::TacDirectoryBuilder;
 use super::index::RuleIndexBuilder;
 use super::record::{NONE, Records};
 use super::snapshot::{Bindings, Catalogue, List, ListKind, Rules, Source};
 use super::texts::TextsBuilder;
-use super::{BindingSpec, Counts, FileId, Imsi, ListId, RuleId, RuleSpec, Snapshot, Status, Terms};
+use super::{BindingSpec, Counts, FileId, ListId, RuleId, RuleSpec, Snapshot, Status, Tac, Terms};
 
 //----------- Builder ---------------------------------------------------------
 
@@ -55,10 +56,10 @@ pub struct Builder {
     exceptions: Exceptions,
     /// The bindings.
     bindings: Records,
-    /// Whose bindings they are.
-    bound: Vec<Imsi>,
-    /// Where the bindings are found.
-    bindings_index: ImsiIndex,
+    /// Whose bindings they are, and where they are found.
+    bound: BoundBuilder,
+    /// The models of devices.
+    models: TacDirectoryBuilder,
     /// How many there are of each.
     counts: Counts,
 }
@@ -94,6 +95,18 @@ impl Builder {
         on_match: Option<Status>,
     ) -> Result<ListId, BuildError> {
         self.push_list(name, ListKind::Bindings { mismatch, on_match })
+    }
+
+    /// Makes a list a shadow: it has no say in any verdict, but it can be asked
+    /// what it would have said.
+    ///
+    /// # Errors
+    ///
+    /// If the list is not of this builder.
+    pub fn shadow(&mut self, list: ListId) -> Result<(), BuildError> {
+        let list = self.lists.get_mut(list.place()).ok_or(BuildError::List)?;
+        list.shadow = true;
+        Ok(())
     }
 
     /// Declares a file that rules stand in.
@@ -160,12 +173,23 @@ impl Builder {
             .bindings
             .push(binding.scope, terms, source, binding.line)
             .ok_or(BuildError::TooMany("bindings"))?;
-        self.bound.push(binding.imsi);
-        if let Some(next) = self.bindings_index.insert(binding.imsi, number) {
+        if let Some(next) = self.bound.push(binding.subscribers, number) {
             self.bindings.link(number, next);
         }
         self.count_entry(list);
         Ok(())
+    }
+
+    /// Names the model of all devices with a TAC. Of several names for one
+    /// TAC the first stays: the file that is read first knows best.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many makes and models.
+    pub fn model(&mut self, tac: Tac, make: &str, model: &str) -> Result<(), BuildError> {
+        self.models
+            .insert(tac, make, model)
+            .ok_or(BuildError::TooMany("makes and models"))
     }
 
     /// The snapshot of everything that was added.
@@ -174,9 +198,9 @@ impl Builder {
         self.rules.shrink();
         self.exceptions.shrink();
         self.bindings.shrink();
-        self.bound.shrink_to_fit();
         self.counts.exceptions = self.exceptions.len();
         self.counts.bindings = self.bindings.len();
+        let (bound, index) = self.bound.finish();
         Snapshot::new(
             Catalogue {
                 lists: self.lists,
@@ -192,9 +216,10 @@ impl Builder {
             },
             Bindings {
                 records: self.bindings,
-                imsis: self.bound,
-                index: self.bindings_index,
+                bound,
+                index,
             },
+            self.models.finish(),
             self.counts,
         )
     }
@@ -212,6 +237,7 @@ impl Builder {
             name: name.into(),
             kind,
             entries: 0,
+            shadow: false,
         });
         Ok(ListId(id))
     }

@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::ranges::{Ranges, RangesBuilder};
 use super::record::{Records, device_svn_key};
-use super::{Device, RuleKind, Scope, Svn, TacPrefix};
+use super::{Device, RuleKind, Scope, Special, Svn, TacDirectory, TacPrefix};
 
 //----------- DeviceIndex -----------------------------------------------------
 
@@ -46,6 +46,8 @@ pub(super) struct RuleIndex {
     tacs: FxHashMap<u32, u32>,
     /// Rules for the TACs that begin alike, by the length of the prefix.
     prefixes: [FxHashMap<u32, u32>; TacPrefix::MAX_DIGITS],
+    /// Rules for devices with a peculiarity, each with its first record.
+    specials: Vec<(Special, u32)>,
 }
 
 impl RuleIndex {
@@ -53,11 +55,12 @@ impl RuleIndex {
     /// no particular order.
     ///
     /// Takes constant time and the time for each rule; ranges the logarithm
-    /// of their number. A kind without rules costs a comparison.
+    /// of their number. A kind without rules costs a comparison; `models` are
+    /// looked at for rules about unallocated TACs only.
     #[inline]
     pub(super) fn visit(
         &self,
-        records: &Records,
+        (records, models): (&Records, &TacDirectory),
         kind: RuleKind,
         device: Device,
         svn: Option<Svn>,
@@ -75,7 +78,7 @@ impl RuleIndex {
                 }
             }
             RuleKind::Device => visit_chain(self.devices.find(device.number())),
-            RuleKind::Range => self.ranges.visit(device, visitor),
+            RuleKind::Range => self.ranges.visit(device.number(), visitor),
             RuleKind::Tac => visit_chain(self.tacs.get(&device.tac().number()).copied()),
             RuleKind::TacPrefix => {
                 for (index, prefixes) in self.prefixes.iter().enumerate() {
@@ -84,6 +87,13 @@ impl RuleIndex {
                     }
                     if let Some(prefix) = TacPrefix::of(device.tac(), index + 1) {
                         visit_chain(prefixes.get(&prefix.number()).copied());
+                    }
+                }
+            }
+            RuleKind::Special => {
+                for &(special, head) in &self.specials {
+                    if special.covers_by(device, models) {
+                        visit_chain(Some(head));
                     }
                 }
             }
@@ -112,7 +122,7 @@ impl RuleIndexBuilder {
                 .insert(device_svn_key(device, svn), record),
             Scope::Device(device) => index.devices.insert(device.number(), record),
             Scope::Range { from, to } => {
-                self.ranges.push(from, to, record);
+                self.ranges.push(from.number(), to.number(), record);
                 None
             }
             Scope::Tac(tac) => index.tacs.insert(tac.number(), record),
@@ -120,6 +130,16 @@ impl RuleIndexBuilder {
                 .prefixes
                 .get_mut(prefix.digits() - 1)
                 .and_then(|prefixes| prefixes.insert(prefix.number(), record)),
+            Scope::Special(special) => {
+                let mut specials = index.specials.iter_mut();
+                match specials.find(|(known, _)| *known == special) {
+                    Some((_, head)) => Some(core::mem::replace(head, record)),
+                    None => {
+                        index.specials.push((special, record));
+                        None
+                    }
+                }
+            }
         }
     }
 

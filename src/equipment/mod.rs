@@ -17,6 +17,7 @@ use core::fmt;
 
 mod bindings;
 mod builder;
+mod directory;
 mod imei;
 mod imsi;
 mod index;
@@ -24,17 +25,21 @@ mod ranges;
 mod record;
 mod rule;
 mod snapshot;
+mod special;
 mod status;
 mod tac;
 mod texts;
 
 pub use self::builder::{BuildError, Builder};
+pub use self::directory::{Model, TacDirectory};
 pub use self::imei::{CheckDigit, Device, Imei, ImeiError, Svn};
 pub use self::imsi::{Imsi, ImsiError};
 pub use self::rule::{
-    BindingId, BindingSpec, FileId, ListId, RuleId, RuleKind, RuleSpec, Scope, Standing, Validity,
+    BindingId, BindingSpec, FileId, ListId, RuleId, RuleKind, RuleSpec, Scope, Standing,
+    Subscribers, Validity,
 };
 pub use self::snapshot::{BindingView, Counts, ListKind, ListView, RuleView, Snapshot};
+pub use self::special::Special;
 pub use self::status::{Status, StatusError};
 pub use self::tac::{Tac, TacPrefix};
 

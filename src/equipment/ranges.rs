@@ -1,17 +1,16 @@
-//! Ranges of devices: which of them hold a given one?
+//! Ranges of devices or subscribers: which of them hold a given one?
 //!
-//! The ranges stand in an array, sorted by their first device. The array is
+//! The ends are numbers: those of devices, or the keys of IMSIs. The ranges
+//! stand in an array, sorted by their first number. The array is
 //! read as a balanced binary tree: the middle of a slice is its root, the
-//! halves beside it are the subtrees. Each root also knows the last device
+//! halves beside it are the subtrees. Each root also knows the last number
 //! that any range of its subtree reaches, so that a subtree which ends before
-//! the device is not entered.
+//! the number is not entered.
 //!
 //! ```text
 //!             ┌─────── root ───────┐
 //!   [ . . . middle . . . ] middle [ . . . middle . . . ]
 //! ```
-
-use super::Device;
 
 //----------- Ranges ----------------------------------------------------------
 
@@ -25,29 +24,28 @@ pub(super) struct Ranges {
 /// One range, and what is below it in the tree.
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    /// The first device.
+    /// The first number.
     from: u64,
-    /// The last device.
+    /// The last number.
     to: u64,
-    /// The last device of any range in the subtree.
+    /// The last number of any range in the subtree.
     reach: u64,
-    /// The number of the rule.
+    /// The rule or binding.
     record: u32,
 }
 
 impl Ranges {
-    /// Calls `visitor` with the record of each range that holds the device, in
+    /// Calls `visitor` with the record of each range that holds the number, in
     /// no particular order.
     ///
-    /// Among n ranges, k of which hold the device, some log n + k · log(n ÷ k)
+    /// Among n ranges, k of which hold the number, some log n + k · log(n ÷ k)
     /// are looked at; if they do not overlap, log n.
     #[inline]
-    pub(super) fn visit(&self, device: Device, mut visitor: impl FnMut(u32)) {
+    pub(super) fn visit(&self, number: u64, mut visitor: impl FnMut(u32)) {
         // Without ranges, not even the stack is to be prepared.
         if self.nodes.is_empty() {
             return;
         }
-        let device = device.number();
         // Slices yet to be searched. Each slice on the stack is at most half
         // as long as the one below it, so that there are never more of them
         // than a length has bits; the bound is tested all the same.
@@ -57,11 +55,11 @@ impl Ranges {
         loop {
             let middle = slice.len() / 2;
             if let Some(node) = slice.get(middle)
-                && device <= node.reach
+                && number <= node.reach
             {
                 let (left, right) = (&slice[..middle], &slice[middle + 1..]);
-                if node.from <= device {
-                    if device <= node.to {
+                if node.from <= number {
+                    if number <= node.to {
                         visitor(node.record);
                     }
                     if let Some(top) = stack.get_mut(depth) {
@@ -96,10 +94,10 @@ pub(super) struct RangesBuilder {
 
 impl RangesBuilder {
     /// Adds a range, both ends included.
-    pub(super) fn push(&mut self, from: Device, to: Device, record: u32) {
+    pub(super) fn push(&mut self, from: u64, to: u64, record: u32) {
         self.nodes.push(Node {
-            from: from.number(),
-            to: to.number(),
+            from,
+            to,
             reach: 0,
             record,
         });
@@ -136,15 +134,10 @@ mod tests {
 
     use super::*;
 
-    /// The device of this number.
-    fn device(number: u64) -> Device {
-        Device::from_number(number).unwrap()
-    }
-
     /// What the tree finds, sorted.
     fn found(ranges: &Ranges, number: u64) -> Vec<u32> {
         let mut found = Vec::new();
-        ranges.visit(device(number), |record| found.push(record));
+        ranges.visit(number, |record| found.push(record));
         found.sort_unstable();
         found
     }
@@ -156,11 +149,11 @@ mod tests {
 
     #[test]
     fn the_stack_is_deep_enough() {
-        // All ranges hold the device, so that no subtree is left out.
+        // All ranges hold the number, so that no subtree is left out.
         let mut builder = RangesBuilder::default();
         let count = 100_000;
         for record in 0..count {
-            builder.push(device(0), device(9), record);
+            builder.push(0, 9, record);
         }
         let ranges = builder.finish();
         assert_eq!(found(&ranges, 9), (0..count).collect::<Vec<_>>());
@@ -175,7 +168,7 @@ mod tests {
         ) {
             let mut builder = RangesBuilder::default();
             for (record, &(from, to)) in (0..).zip(&ends) {
-                builder.push(device(from), device(to), record);
+                builder.push(from, to, record);
             }
             let ranges = builder.finish();
             for number in 0..65 {

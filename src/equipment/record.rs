@@ -1,6 +1,6 @@
 //! Rules and bindings as they are stored.
 
-use super::{Device, Scope, Svn, Tac, TacPrefix};
+use super::{Device, Scope, Special, Svn, Tac, TacPrefix};
 
 //----------- Record ----------------------------------------------------------
 
@@ -108,6 +108,7 @@ impl Records {
                 TAC_PREFIX,
                 (prefix.digits() as u64) << PREFIX_SHIFT | u64::from(prefix.number()),
             ),
+            Scope::Special(special) => (SPECIAL, special.number() as u64),
         };
         kind << KIND_SHIFT | value
     }
@@ -131,6 +132,7 @@ impl Records {
                 let number = u32::try_from(value & ((1 << PREFIX_SHIFT) - 1)).ok()?;
                 Scope::TacPrefix(TacPrefix::from_number(length, number)?)
             }
+            SPECIAL => Scope::Special(*Special::ALL.get(usize::try_from(value).ok()?)?),
             _ => return None,
         })
     }
@@ -156,6 +158,8 @@ const RANGE: u64 = 2;
 const TAC: u64 = 3;
 /// A packed [`Scope::TacPrefix`].
 const TAC_PREFIX: u64 = 4;
+/// A packed [`Scope::Special`].
+const SPECIAL: u64 = 5;
 
 //----------- Tests -----------------------------------------------------------
 
@@ -186,6 +190,8 @@ mod tests {
             Scope::TacPrefix(TacPrefix::from_digits(b"0").unwrap()),
             Scope::TacPrefix(TacPrefix::from_digits(b"0000000").unwrap()),
             Scope::TacPrefix(TacPrefix::from_digits(b"9999999").unwrap()),
+            Scope::Special(Special::Test),
+            Scope::Special(Special::UnallocatedTac),
         ];
         let mut records = Records::default();
         for scope in scopes {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Device, Imsi, Status, Svn, Tac, TacPrefix};
+use super::{Device, Imsi, Special, Status, Svn, Tac, TacPrefix};
 use crate::time::UnixTime;
 
 //----------- Scope -----------------------------------------------------------
@@ -26,6 +26,8 @@ pub enum Scope {
     Tac(Tac),
     /// All devices of the models whose TACs begin alike.
     TacPrefix(TacPrefix),
+    /// All devices with a peculiarity.
+    Special(Special),
 }
 
 impl Scope {
@@ -38,11 +40,13 @@ impl Scope {
             Self::Range { .. } => RuleKind::Range,
             Self::Tac(_) => RuleKind::Tac,
             Self::TacPrefix(_) => RuleKind::TacPrefix,
+            Self::Special(_) => RuleKind::Special,
         }
     }
 
     /// Whether the scope covers a device; `None` if that depends on the
-    /// software version, and none is known.
+    /// software version, and none is known, or on which TACs are allocated,
+    /// for which see [`Snapshot::covers`](super::Snapshot::covers).
     #[must_use]
     pub fn covers(self, device: Device, svn: Option<Svn>) -> Option<bool> {
         match self {
@@ -52,6 +56,7 @@ impl Scope {
             Self::Range { from, to } => Some((from..=to).contains(&device)),
             Self::Tac(tac) => Some(tac == device.tac()),
             Self::TacPrefix(prefix) => Some(prefix.covers(device.tac())),
+            Self::Special(special) => special.covers(device),
         }
     }
 }
@@ -64,6 +69,7 @@ impl fmt::Display for Scope {
             Self::Range { from, to } => write!(f, "devices {from} to {to}"),
             Self::Tac(tac) => write!(f, "TAC {tac}"),
             Self::TacPrefix(prefix) => write!(f, "TAC prefix {prefix}"),
+            Self::Special(special) => write!(f, "special {special}"),
         }
     }
 }
@@ -83,16 +89,19 @@ pub enum RuleKind {
     Tac,
     /// See [`Scope::TacPrefix`]. Prefixes of all lengths are one kind.
     TacPrefix,
+    /// See [`Scope::Special`]. All peculiarities are one kind.
+    Special,
 }
 
 impl RuleKind {
     /// All kinds, the most specific first: the order in which they are asked.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::DeviceSvn,
         Self::Device,
         Self::Range,
         Self::Tac,
         Self::TacPrefix,
+        Self::Special,
     ];
 
     /// What the kind is called.
@@ -104,6 +113,7 @@ impl RuleKind {
             Self::Range => "range",
             Self::Tac => "TAC",
             Self::TacPrefix => "TAC prefix",
+            Self::Special => "special",
         }
     }
 }
@@ -199,9 +209,9 @@ pub struct RuleSpec<'a> {
 /// One binding, as a list hands it to the [`Builder`](super::Builder).
 #[derive(Clone, Copy, Debug)]
 pub struct BindingSpec<'a> {
-    /// The subscriber who is bound.
-    pub imsi: Imsi,
-    /// Devices that the subscriber may use.
+    /// Who is bound.
+    pub subscribers: Subscribers,
+    /// Devices that the subscribers may use.
     pub scope: Scope,
     /// When.
     pub validity: Validity,
@@ -211,6 +221,45 @@ pub struct BindingSpec<'a> {
     pub file: FileId,
     /// The line of the file, from 1.
     pub line: u32,
+}
+
+//----------- Subscribers -----------------------------------------------------
+
+/// Whom a binding binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subscribers {
+    /// One subscriber.
+    One(Imsi),
+    /// Each subscriber from one to another, both included, such as the SIMs
+    /// of a fleet. It holds IMSIs with as many digits as its ends have; with
+    /// ends of different lengths, or the wrong way round, it holds none.
+    Range {
+        /// The first subscriber.
+        from: Imsi,
+        /// The last subscriber.
+        to: Imsi,
+    },
+}
+
+impl Subscribers {
+    /// Whether a subscriber is one of them.
+    #[must_use]
+    pub fn contains(self, imsi: Imsi) -> bool {
+        match self {
+            Self::One(own) => own == imsi,
+            // IMSIs are ordered by their lengths first, then by their digits.
+            Self::Range { from, to } => from.digits() == to.digits() && (from..=to).contains(&imsi),
+        }
+    }
+}
+
+impl fmt::Display for Subscribers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(imsi) => write!(f, "IMSI {imsi}"),
+            Self::Range { from, to } => write!(f, "IMSIs {from} to {to}"),
+        }
+    }
 }
 
 //----------- Terms -----------------------------------------------------------
@@ -340,6 +389,7 @@ mod tests {
             ),
             (Scope::Tac(tac), [true, true, false]),
             (Scope::TacPrefix(prefix), [true, true, false]),
+            (Scope::Special(Special::Test), [false, false, false]),
         ] {
             for svn in [None, Some(svn)] {
                 let covered = [own, next, far].map(|device| scope.covers(device, svn));

@@ -1,11 +1,12 @@
 //! One immutable, indexed register.
 
-use super::bindings::{Exceptions, ImsiIndex};
+use super::bindings::{Bound, BoundIndex, Exceptions};
 use super::index::RuleIndex;
 use super::record::{Record, Records};
 use super::texts::Texts;
 use super::{
-    BindingId, Device, FileId, Imsi, ListId, RuleId, RuleKind, Scope, Status, Svn, Terms, Validity,
+    BindingId, Device, FileId, Imsi, ListId, RuleId, RuleKind, Scope, Status, Subscribers, Svn,
+    TacDirectory, Terms, Validity,
 };
 
 //----------- Snapshot --------------------------------------------------------
@@ -22,6 +23,8 @@ pub struct Snapshot {
     rules: Rules,
     /// The bindings.
     bindings: Bindings,
+    /// The models of devices.
+    models: TacDirectory,
     /// How many there are of each.
     counts: Counts,
 }
@@ -32,12 +35,14 @@ impl Snapshot {
         catalogue: Catalogue,
         rules: Rules,
         bindings: Bindings,
+        models: TacDirectory,
         counts: Counts,
     ) -> Self {
         Self {
             catalogue,
             rules,
             bindings,
+            models,
             counts,
         }
     }
@@ -46,6 +51,12 @@ impl Snapshot {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// The models of devices.
+    #[must_use]
+    pub fn models(&self) -> &TacDirectory {
+        &self.models
     }
 
     /// The lists, in the order in which they were declared.
@@ -92,7 +103,7 @@ impl Snapshot {
         Some(BindingView {
             id,
             list: self.list(terms.list)?,
-            imsi: *self.bindings.imsis.get(id.0 as usize)?,
+            subscribers: self.bindings.bound.find(id.0)?,
             scope: self.bindings.records.scope(record)?,
             validity: terms.validity,
             reason: self.catalogue.reasons.find(source.reason),
@@ -114,7 +125,7 @@ impl Snapshot {
         mut visitor: impl FnMut(RuleId, &Terms),
     ) {
         let Rules { records, index, .. } = &self.rules;
-        index.visit(records, kind, device, svn, |number| {
+        index.visit((records, &self.models), kind, device, svn, |number| {
             if let Some(record) = records.find(number)
                 && let Some(terms) = self.catalogue.terms(record)
             {
@@ -132,13 +143,14 @@ impl Snapshot {
         mut visitor: impl FnMut(BindingId, Scope, &Terms),
     ) {
         let Bindings { records, index, .. } = &self.bindings;
-        for (number, record) in records.chain(index.find(imsi)) {
-            if let Some(terms) = self.catalogue.terms(record)
+        index.visit(records, imsi, |number| {
+            if let Some(record) = records.find(number)
+                && let Some(terms) = self.catalogue.terms(record)
                 && let Some(scope) = records.scope(record)
             {
                 visitor(BindingId(number), scope, terms);
             }
-        }
+        });
     }
 
     /// Calls `visitor` with each rule that the subscriber is excepted from,
@@ -162,6 +174,16 @@ impl Snapshot {
             {
                 visitor(rule, scope, terms);
             }
+        }
+    }
+
+    /// Whether a scope covers a device; `None` if that depends on the software
+    /// version, and none is known.
+    #[must_use]
+    pub fn covers(&self, scope: Scope, device: Device, svn: Option<Svn>) -> Option<bool> {
+        match scope {
+            Scope::Special(special) => Some(special.covers_by(device, &self.models)),
+            _ => scope.covers(device, svn),
         }
     }
 
@@ -190,6 +212,8 @@ pub struct Counts {
     pub tacs: usize,
     /// Rules for the TACs that begin alike.
     pub tac_prefixes: usize,
+    /// Rules for devices with a peculiarity.
+    pub specials: usize,
     /// Subscribers excepted from a rule, counted once for each rule.
     pub exceptions: usize,
     /// Bindings.
@@ -200,7 +224,8 @@ impl Counts {
     /// All rules.
     #[must_use]
     pub fn rules(&self) -> usize {
-        self.device_svns + self.devices + self.ranges + self.tacs + self.tac_prefixes
+        let digits = self.device_svns + self.devices + self.ranges;
+        digits + self.tacs + self.tac_prefixes + self.specials
     }
 
     /// The rules of one kind.
@@ -211,6 +236,7 @@ impl Counts {
             RuleKind::Range => &mut self.ranges,
             RuleKind::Tac => &mut self.tacs,
             RuleKind::TacPrefix => &mut self.tac_prefixes,
+            RuleKind::Special => &mut self.specials,
         }
     }
 }
@@ -228,6 +254,9 @@ pub struct ListView<'a> {
     pub kind: ListKind,
     /// How many rules or bindings it has.
     pub entries: usize,
+    /// Whether it is a shadow: it has no say, but can be asked what it would
+    /// have said.
+    pub shadow: bool,
 }
 
 impl<'a> ListView<'a> {
@@ -238,6 +267,7 @@ impl<'a> ListView<'a> {
             name: &list.name,
             kind: list.kind,
             entries: list.entries,
+            shadow: list.shadow,
         }
     }
 }
@@ -288,9 +318,9 @@ pub struct BindingView<'a> {
     pub id: BindingId,
     /// The list that it stands in.
     pub list: ListView<'a>,
-    /// The subscriber who is bound.
-    pub imsi: Imsi,
-    /// Devices that the subscriber may use.
+    /// Who is bound.
+    pub subscribers: Subscribers,
+    /// Devices that they may use.
     pub scope: Scope,
     /// When.
     pub validity: Validity,
@@ -341,6 +371,8 @@ pub(super) struct List {
     pub(super) kind: ListKind,
     /// How many rules or bindings it has.
     pub(super) entries: usize,
+    /// Whether it is a shadow.
+    pub(super) shadow: bool,
 }
 
 /// Where a rule or binding comes from, but for the line.
@@ -368,10 +400,10 @@ pub(super) struct Rules {
 pub(super) struct Bindings {
     /// The bindings.
     pub(super) records: Records,
-    /// Whose they are, by number.
-    pub(super) imsis: Vec<Imsi>,
+    /// Whose they are.
+    pub(super) bound: Bound,
     /// Where they are found.
-    pub(super) index: ImsiIndex,
+    pub(super) index: BoundIndex,
 }
 
 //----------- Tests -----------------------------------------------------------
@@ -379,7 +411,9 @@ pub(super) struct Bindings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::equipment::{BindingSpec, BuildError, Builder, FileId, RuleSpec, Tac, TacPrefix};
+    use crate::equipment::{
+        BindingSpec, BuildError, Builder, FileId, RuleSpec, Special, Tac, TacPrefix,
+    };
     use crate::time::UnixTime;
 
     /// A rule for a scope, on a line of its own.
@@ -396,7 +430,7 @@ mod tests {
     }
 
     /// A few scopes, two of them the same.
-    fn scopes() -> [Scope; 6] {
+    fn scopes() -> [Scope; 7] {
         let device = Device::from_number(49_015_420_323_751).unwrap();
         let next = Device::from_number(49_015_420_323_752).unwrap();
         [
@@ -409,6 +443,7 @@ mod tests {
             Scope::Tac(Tac::from_digits(b"49015420").unwrap()),
             Scope::TacPrefix(TacPrefix::from_digits(b"49").unwrap()),
             Scope::Device(device),
+            Scope::Special(Special::Zero),
         ]
     }
 
@@ -435,7 +470,7 @@ mod tests {
             builder.rule(list, spec).unwrap();
         }
         let binding = BindingSpec {
-            imsi,
+            subscribers: Subscribers::One(imsi),
             scope: scopes()[2],
             validity,
             reason: Some("lorry"),
@@ -457,9 +492,10 @@ mod tests {
             assert_eq!(view.file, ["a.csv", "b.csv"][line as usize % 2]);
             assert_eq!(view.reason, Some("watched").filter(|_| line > 3));
         }
-        assert!(snapshot.rule(RuleId(6)).is_none());
+        assert!(snapshot.rule(RuleId(7)).is_none());
         let view = snapshot.binding(BindingId(0)).unwrap();
-        assert_eq!((view.imsi, view.scope, view.line), (imsi, scopes()[2], 9));
+        assert_eq!(view.subscribers, Subscribers::One(imsi));
+        assert_eq!((view.scope, view.line), (scopes()[2], 9));
         assert_eq!((view.list.name, view.file), ("fleet", "b.csv"));
         assert_eq!((view.reason, view.validity), (Some("lorry"), validity));
         assert!(snapshot.binding(BindingId(1)).is_none());
@@ -470,11 +506,12 @@ mod tests {
             ranges: 1,
             tacs: 1,
             tac_prefixes: 1,
-            exceptions: 6,
+            specials: 1,
+            exceptions: 7,
             bindings: 1,
         };
         assert_eq!(snapshot.counts(), counts);
-        assert_eq!(counts.rules(), 6);
+        assert_eq!(counts.rules(), 7);
         let lists: Vec<_> = snapshot
             .lists()
             .map(|list| (list.id.number(), list.name, list.kind, list.entries))
@@ -486,7 +523,7 @@ mod tests {
             mismatch: Status::Blacklisted,
             on_match: Some(Status::Whitelisted),
         };
-        assert_eq!(lists, [(0, "grey", grey, 6), (1, "fleet", fleet, 1)]);
+        assert_eq!(lists, [(0, "grey", grey, 7), (1, "fleet", fleet, 1)]);
     }
 
     #[test]
@@ -500,7 +537,7 @@ mod tests {
         let file = builder.file("a.csv").unwrap();
         let spec = rule(scopes()[0], file, 1);
         let binding = BindingSpec {
-            imsi: Imsi::parse(b"001010").unwrap(),
+            subscribers: Subscribers::One(Imsi::parse(b"001010").unwrap()),
             scope: spec.scope,
             validity: Validity::ALWAYS,
             reason: None,

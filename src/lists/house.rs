@@ -4,7 +4,7 @@ use std::io::BufRead;
 
 use crate::equipment::{
     BindingSpec, BuildError, Builder, CheckDigit, FileId, Imei, Imsi, ListId, RuleSpec, Scope,
-    Status, Validity,
+    Status, Subscribers, Validity,
 };
 
 use super::field::{self, End};
@@ -241,7 +241,7 @@ impl Entry {
                 builder.binding(
                     list,
                     BindingSpec {
-                        imsi,
+                        subscribers: Subscribers::One(imsi),
                         scope,
                         validity,
                         reason,

@@ -46,7 +46,7 @@
 //! load: no register is made, the one in use stays. The same holds for a file
 //! that is missing, cut short, or written to while it is read.
 
-mod field;
+pub(crate) mod field;
 pub(crate) mod house;
 mod lines;
 pub(crate) mod report;

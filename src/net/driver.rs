@@ -22,12 +22,13 @@ use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::directory::{COMMANDS, Command, Place};
+use super::throttle::Sampler;
 use super::{Shared, host_address, listener, seed};
 use crate::base::disconnect::DisconnectCause;
 use crate::base::peer::State;
 use crate::connection::{Connection, EndReason, Ending};
 use crate::metrics::{Gauge, Tally};
-use crate::policy::Inquiry;
+use crate::policy::{Ground, Inquiry, Rulebook, Verdict};
 use crate::service::{Checked, Observer};
 use crate::time::Uptime;
 use crate::wire::{Fault, Message, ResultCode};
@@ -239,6 +240,9 @@ impl<'a> Driver<'a> {
             let rulebook = self.shared.register.load();
             let mut witness = Witness {
                 tally: &mut self.tally,
+                rulebook: &rulebook,
+                samples: &self.shared.shadow_samples,
+                now: now.uptime,
                 remote: self.remote,
                 verbose: tracing::enabled!(tracing::Level::DEBUG),
                 show_identities: self.shared.show_identities,
@@ -486,6 +490,12 @@ impl<'a> Driver<'a> {
 struct Witness<'a> {
     /// What is counted.
     tally: &'a mut Tally,
+    /// What the numbers of a verdict are of.
+    rulebook: &'a Rulebook,
+    /// When a shadow's verdict may be logged.
+    samples: &'a Sampler,
+    /// The time of the batch.
+    now: Uptime,
     /// The peer's address.
     remote: SocketAddr,
     /// Whether to log.
@@ -514,6 +524,26 @@ impl Observer for Witness<'_> {
         }
     }
 
+    fn shadowed(&mut self, check: &Checked<'_>, shadow: &Verdict) {
+        self.tally.shadowed(check, shadow);
+        if let Some(held_back) = self.samples.pass(self.now) {
+            let Inquiry { imei, imsi, .. } = check.inquiry;
+            let imei = imei
+                .ok()
+                .map(|imei| self.identity(imei.device, imei.masked()));
+            let imsi = imsi.map(|imsi| self.identity(imsi, imsi.masked()));
+            tracing::info!(
+                "shadow: {}: imei {} imsi {}: {}, would be {} by {} ({held_back} more since the last)",
+                check.request.origin_host.escape_ascii(),
+                imei.as_deref().unwrap_or("malformed"),
+                imsi.as_deref().unwrap_or("none"),
+                check.verdict.outcome,
+                shadow.outcome,
+                self.deciding(shadow),
+            );
+        }
+    }
+
     fn faulted(&mut self, message: &Message<'_>, fault: &Fault<'_>) {
         self.tally.faulted(message, fault);
         if self.verbose {
@@ -525,6 +555,24 @@ impl Observer for Witness<'_> {
 }
 
 impl Witness<'_> {
+    /// The list or the policy that decided.
+    fn deciding(&self, verdict: &Verdict) -> String {
+        let snapshot = self.rulebook.snapshot();
+        let list = match verdict.ground {
+            Ground::Rule(id) | Ground::NotWhitelisted(id) | Ground::Exception { rule: id, .. } => {
+                snapshot.rule(id).map(|rule| rule.list)
+            }
+            Ground::BindingMatch(id) | Ground::BindingMismatch(id) => {
+                snapshot.binding(id).map(|binding| binding.list)
+            }
+            _ => None,
+        };
+        match (list, self.rulebook.policy_name(verdict.policy)) {
+            (Some(list), _) => format!("list {}", list.name),
+            (None, name) => format!("policy {}", name.unwrap_or_default()),
+        }
+    }
+
     /// An identity as the log may have it.
     fn identity(&self, full: impl ToString, masked: impl ToString) -> String {
         match self.show_identities {

@@ -35,7 +35,7 @@ use crate::time::{Now, UnixTime, Uptime};
 use crate::wire::compose::HostAddress;
 
 use self::directory::Directory;
-use self::throttle::Throttle;
+use self::throttle::{Sampler, Throttle};
 
 /// Both clocks, as one thing to ask for the time.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +99,8 @@ struct Shared {
     show_identities: bool,
     /// Keeps strangers from filling the log.
     throttle: Throttle,
+    /// Keeps shadows from filling the log.
+    shadow_samples: Sampler,
 }
 
 /// A server that listens, and has not begun to accept.
@@ -147,6 +149,7 @@ impl Server {
             write_timeout: config.diameter.write_timeout,
             show_identities: config.log.show_identities,
             throttle: Throttle::default(),
+            shadow_samples: Sampler::default(),
         };
         Ok(Self {
             shared: Arc::new(shared),

@@ -1,8 +1,11 @@
 //! Warnings that strangers can cause, at most once a minute of each kind.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::time::Uptime;
 
 /// How long a kind of warning stays silent after it was given.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -44,6 +47,35 @@ impl Throttle {
     }
 }
 
+/// Lets one of many through each [`SILENCE`]: for what any request may cause,
+/// so that it takes no lock.
+#[derive(Debug, Default)]
+pub(super) struct Sampler {
+    /// The uptime in seconds from which the next is let through.
+    due: AtomicU64,
+    /// How many were held back.
+    held_back: AtomicU64,
+}
+
+impl Sampler {
+    /// Whether one may pass at `now`, and how many were held back before it.
+    pub(super) fn pass(&self, now: Uptime) -> Option<u64> {
+        let now = now.0.as_secs();
+        let due = self.due.load(Ordering::Relaxed);
+        let next = now + SILENCE.as_secs();
+        let passes = due <= now
+            && (self.due)
+                .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if passes {
+            Some(self.held_back.swap(0, Ordering::Relaxed))
+        } else {
+            self.held_back.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    }
+}
+
 /// The present instant.
 #[expect(clippy::disallowed_methods, reason = "this is a shell")]
 fn now() -> Instant {
@@ -53,6 +85,14 @@ fn now() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_one_a_minute() {
+        let sampler = Sampler::default();
+        let at = |seconds| Uptime(Duration::from_secs(seconds));
+        let passed = [0, 0, 59, 60, 61, 300].map(|seconds| sampler.pass(at(seconds)));
+        assert_eq!(passed, [Some(0), None, None, Some(2), None, Some(1)]);
+    }
 
     #[test]
     fn holds_back_and_counts() {

@@ -27,6 +27,11 @@ pub struct Explanation {
     pub policy: String,
     /// The rule or binding that decided.
     pub decided_by: Option<Entry>,
+    /// What would be answered if all lists and policies that are shadows were
+    /// in force; nothing where it is the same.
+    pub shadow: Option<Shadowed>,
+    /// What the other policies would answer.
+    pub others: Vec<Other>,
     /// The same as the answering path gives it.
     #[serde(skip)]
     pub verdict: Verdict,
@@ -38,6 +43,8 @@ pub struct Explanation {
 pub struct Asked {
     /// The first fourteen digits.
     pub device: Option<String>,
+    /// Who made the device, and what they call it, if its TAC is known.
+    pub model: Option<String>,
     /// Why what was sent is no IMEI.
     pub malformed: Option<String>,
     /// What is to be said of a fifteenth digit.
@@ -50,6 +57,8 @@ pub struct Asked {
     pub origin_host: String,
     /// The realm of the client.
     pub origin_realm: String,
+    /// The first Route-Record.
+    pub route_record: Option<String>,
     /// The moment for which the verdict is given.
     pub time: String,
 }
@@ -96,6 +105,38 @@ pub struct Entry {
     pub effect: &'static str,
 }
 
+/// What another policy would answer if it applied.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Other {
+    /// The name of the policy.
+    pub policy: String,
+    /// Whether it is a shadow.
+    pub shadow: bool,
+    /// What would be answered.
+    pub outcome: &'static str,
+    /// What would decide, in a few words.
+    pub ground: &'static str,
+    /// The rule or binding that would decide.
+    pub decided_by: Option<Entry>,
+}
+
+/// What would be answered if the shadows were in force.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Shadowed {
+    /// The shadow that makes the difference, such as `shadow list ceir`.
+    pub enforced: String,
+    /// What would be answered.
+    pub outcome: &'static str,
+    /// What would decide, in a few words.
+    pub ground: &'static str,
+    /// The name of the policy that would apply.
+    pub policy: String,
+    /// The rule or binding that would decide.
+    pub decided_by: Option<Entry>,
+}
+
 //--- Printing
 
 impl fmt::Display for Explanation {
@@ -105,18 +146,54 @@ impl fmt::Display for Explanation {
             writeln!(f, "{step}")?;
         }
         write!(f, "\nVerdict: {}, {}", self.outcome, self.ground)?;
-        if let Some(entry) = &self.decided_by {
-            write!(f, " in {}:{} (list {}", entry.file, entry.line, entry.list)?;
-            if let Some(reason) = &entry.reason {
-                write!(f, ", {reason:?}")?;
-            }
-            f.write_str(")")?;
-        }
+        write_place(f, self.decided_by.as_ref())?;
         match self.verdict.ground {
-            Ground::Override => writeln!(f),
-            _ => writeln!(f, ", by policy {}", self.policy),
+            Ground::Override => writeln!(f)?,
+            _ => writeln!(f, ", by policy {}", self.policy)?,
         }
+        if let Some(shadow) = &self.shadow {
+            writeln!(f, "{shadow}")?;
+        }
+        if !self.others.is_empty() {
+            f.write_str("Other policies would answer:\n")?;
+        }
+        self.others
+            .iter()
+            .try_for_each(|other| writeln!(f, "  {other}"))
     }
+}
+
+impl fmt::Display for Shadowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "If {} were enforced: {}, {}",
+            self.enforced, self.outcome, self.ground
+        )?;
+        write_place(f, self.decided_by.as_ref())?;
+        write!(f, ", by policy {}", self.policy)
+    }
+}
+
+impl fmt::Display for Other {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shadow = if self.shadow { " (shadow)" } else { "" };
+        let (policy, outcome, ground) = (&self.policy, self.outcome, self.ground);
+        write!(f, "{policy}{shadow}: {outcome}, {ground}")?;
+        write_place(f, self.decided_by.as_ref())
+    }
+}
+
+/// Writes where the deciding entry stands, if there is one.
+fn write_place(f: &mut fmt::Formatter<'_>, entry: Option<&Entry>) -> fmt::Result {
+    let Some(entry) = entry else {
+        return Ok(());
+    };
+    write!(f, " in {}:{} (list {}", entry.file, entry.line, entry.list)?;
+    if let Some(reason) = &entry.reason {
+        write!(f, ", {reason:?}")?;
+    }
+    f.write_str(")")
 }
 
 impl fmt::Display for Asked {
@@ -132,6 +209,9 @@ impl fmt::Display for Asked {
         if let Some(svn) = &self.svn {
             write!(f, ", SVN {svn}")?;
         }
+        if let Some(model) = &self.model {
+            write!(f, "\nModel   {model}")?;
+        }
         writeln!(f, "\nIMSI    {}", self.imsi.as_deref().unwrap_or("none"))?;
         let name = |name: &str| match name {
             "" => "none".to_owned(),
@@ -143,6 +223,9 @@ impl fmt::Display for Asked {
             name(&self.origin_host),
             name(&self.origin_realm)
         )?;
+        if let Some(node) = &self.route_record {
+            writeln!(f, "Route   {}", name(node))?;
+        }
         writeln!(f, "Time    {}", self.time)
     }
 }
@@ -185,9 +268,10 @@ impl fmt::Display for Entry {
 #[cfg(test)]
 mod tests {
     use crate::equipment::{
-        BindingSpec, Builder, Imei, Imsi, RuleSpec, Scope, Status, Tac, Validity,
+        BindingSpec, Builder, Imei, Imsi, RuleSpec, Scope, Special, Status, Subscribers, Tac,
+        Validity,
     };
-    use crate::policy::{Explanation, Inquiry, PolicySpec, Rulebook};
+    use crate::policy::{Explanation, Inquiry, PolicySpec, Rulebook, Unlisted};
     use crate::time::UnixTime;
 
     /// A subscriber who is excepted.
@@ -202,6 +286,9 @@ mod tests {
         let mut builder = Builder::new();
         let stolen = builder.list("stolen", Status::Blacklisted).unwrap();
         let models = builder.list("models", Status::Whitelisted).unwrap();
+        let ceir = builder.list("ceir", Status::Blacklisted).unwrap();
+        builder.shadow(ceir).unwrap();
+        builder.model(tac, "Acme", "One").unwrap();
         let fleet = builder
             .binding_list("fleet", Status::Blacklisted, None)
             .unwrap();
@@ -230,8 +317,21 @@ mod tests {
             line: 7,
         };
         builder.rule(models, tac_rule).unwrap();
+        let zero = RuleSpec {
+            scope: Scope::Special(Special::Zero),
+            line: 8,
+            ..tac_rule
+        };
+        builder.rule(models, zero).unwrap();
+        let shadowed = RuleSpec {
+            scope: Scope::Tac(Tac::from_digits(b"35209900").unwrap()),
+            status: Status::Blacklisted,
+            line: 1,
+            ..tac_rule
+        };
+        builder.rule(ceir, shadowed).unwrap();
         let binding = BindingSpec {
-            imsi: Imsi::parse(BOUND).unwrap(),
+            subscribers: Subscribers::One(Imsi::parse(BOUND).unwrap()),
             scope: Scope::Tac(Tac::MAX),
             validity: Validity::ALWAYS,
             reason: None,
@@ -241,6 +341,7 @@ mod tests {
         builder.binding(fleet, binding).unwrap();
         let policy = PolicySpec {
             origin_hosts: vec!["mme.example".into()],
+            unlisted: Unlisted::Status(Status::Greylisted),
             ..PolicySpec::new("guests")
         };
         let default = PolicySpec::new("default");
@@ -260,6 +361,7 @@ mod tests {
             imsi: imsi.and_then(|imsi| Imsi::parse(imsi).ok()),
             origin_host: b"",
             origin_realm: b"",
+            route_record: None,
         };
         rulebook().explain(&inquiry, UnixTime(now))
     }
@@ -287,6 +389,9 @@ mod tests {
             ("/policy", "default"),
             ("/asked/device", "49015420323751"),
             ("/asked/check_digit", "spare 0"),
+            ("/asked/model", "Acme One"),
+            ("/others/0/policy", "guests"),
+            ("/others/0/outcome", "whitelisted"),
             ("/decided_by/file", "stolen.csv"),
             ("/decided_by/until", "1970-01-01T23:59:59Z"),
             ("/steps/5/entries/0/says", "blacklisted"),
@@ -297,12 +402,32 @@ mod tests {
     }
 
     #[test]
+    fn tells_what_shadows_and_other_policies_would_say() {
+        let text = print(b"35209900176148", None, 0);
+        for line in [
+            "  - blacklisted  TAC 35209900  other.csv:1  list ceir  (its list is a shadow)",
+            "Verdict: unknown, as no rule says anything, by policy default",
+            "If shadow list ceir were enforced: blacklisted, as a rule says in other.csv:1 \
+             (list ceir), by policy default",
+            "Other policies would answer:",
+            "  guests: greylisted, as no rule says anything",
+        ] {
+            assert!(text.lines().any(|own| own == line), "{text}");
+        }
+    }
+
+    #[test]
     fn explains_what_needs_no_rule() {
         for (imei, imsi, expected) in [
             (
                 &b"35209900176148"[..],
                 None,
                 "unknown, as no rule says anything",
+            ),
+            (
+                b"00000000000000",
+                None,
+                "whitelisted, as a rule says in other.csv:8",
             ),
             (
                 b"3520990017614x",
@@ -323,6 +448,7 @@ mod tests {
     /// What the whole of an explanation looks like.
     const GOLDEN: &str = "\
 IMEI    49015420323751, check digit spare 0
+Model   Acme One
 IMSI    001010000000001
 Client  none, realm none
 Time    1970-01-01T00:00:00Z
@@ -337,10 +463,13 @@ device          49015420323751              blacklisted by one rule
 range           49015420323751              not reached
 TAC             49015420                    not reached
 TAC prefix      49015420                    not reached
+special         49015420323751              not reached
 exceptions      001010000000001             whitelisted: this subscriber may use it
   + blacklisted  device 49015420323751  stolen.csv:2  list stolen  until 1970-01-01T23:59:59Z  \"reported\"
 unlisted        49015420323751              not reached
 
 Verdict: whitelisted, as the subscriber is excepted from a blacklisting in stolen.csv:2 (list stolen, \"reported\"), by policy default
+Other policies would answer:
+  guests: whitelisted, as the subscriber is excepted from a blacklisting in stolen.csv:2 (list stolen, \"reported\")
 ";
 }

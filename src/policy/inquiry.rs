@@ -19,6 +19,8 @@ pub struct Inquiry<'a> {
     pub origin_host: &'a [u8],
     /// The Origin-Realm of the client.
     pub origin_realm: &'a [u8],
+    /// The first Route-Record, if the request came by an agent.
+    pub route_record: Option<&'a [u8]>,
 }
 
 impl Inquiry<'_> {

@@ -1,8 +1,9 @@
 //! Which policy is for whom, and which lists count for it.
 
+use super::names::NamePattern;
 use super::spec::{Combine, Malformed, PolicyError, PolicySpec, Unlisted};
 use super::{Inquiry, PolicyId};
-use crate::equipment::{Imsi, ListId, Snapshot};
+use crate::equipment::{Imsi, ListId, Snapshot, Status};
 
 //----------- Policy ----------------------------------------------------------
 
@@ -17,12 +18,20 @@ pub(super) struct Policy {
     pub(super) criteria: Criteria,
     /// The lists that count.
     pub(super) lists: ListSet,
+    /// The lists that would, if those that are shadows were none.
+    pub(super) lists_with_shadows: ListSet,
+    /// The rank of each list; `None`: they have the same.
+    ranks: Option<Box<[u16]>>,
     /// What is said of a device that no rule covers.
     pub(super) unlisted: Unlisted,
     /// What is said of something that is no IMEI.
     pub(super) malformed: Malformed,
     /// How several rules combine.
     pub(super) combine: Combine,
+    /// The status that everything has.
+    pub(super) override_status: Option<Status>,
+    /// Whether it is for nobody.
+    pub(super) shadow: bool,
 }
 
 impl Policy {
@@ -35,13 +44,42 @@ impl Policy {
         Ok(Self {
             id,
             criteria: Criteria::new(&spec)?,
-            lists: ListSet::new(&spec, snapshot)?,
+            lists: ListSet::new(&spec, snapshot, false)?,
+            lists_with_shadows: ListSet::new(&spec, snapshot, true)?,
+            ranks: (spec.combine == Combine::Order).then(|| ranks(&spec, snapshot)),
             name: spec.name,
             unlisted: spec.unlisted,
             malformed: spec.malformed,
             combine: spec.combine,
+            override_status: spec.override_status,
+            shadow: spec.shadow,
         })
     }
+
+    /// How early a list was named: the lower, the more it counts.
+    #[inline]
+    pub(super) fn rank(&self, list: ListId) -> u16 {
+        match &self.ranks {
+            None => 0,
+            Some(ranks) => ranks.get(list.place()).copied().unwrap_or(u16::MAX),
+        }
+    }
+}
+
+/// The rank of each list of a snapshot: the place where the policy names it
+/// first, or its own.
+fn ranks(spec: &PolicySpec, snapshot: &Snapshot) -> Box<[u16]> {
+    let rank = |list: ListId| match &spec.lists {
+        None => Some(list.number()),
+        // There are no more lists than numbers for them; who repeats them more
+        // often ranks the last ones alike.
+        Some(lists) => (lists.iter().position(|named| *named == list))
+            .map(|place| u16::try_from(place).unwrap_or(u16::MAX)),
+    };
+    let lists = snapshot.lists();
+    lists
+        .map(|list| rank(list.id).unwrap_or(u16::MAX))
+        .collect()
 }
 
 //----------- Criteria --------------------------------------------------------
@@ -50,13 +88,15 @@ impl Policy {
 #[derive(Clone, Debug)]
 pub(super) struct Criteria {
     /// Origin-Hosts of clients.
-    origin_hosts: Vec<String>,
+    pub(super) origin_hosts: Vec<NamePattern>,
     /// Origin-Realms of clients.
-    origin_realms: Vec<String>,
+    pub(super) origin_realms: Vec<NamePattern>,
+    /// First Route-Records.
+    pub(super) route_records: Vec<NamePattern>,
     /// First digits of IMSIs.
-    imsi_prefixes: Vec<ImsiPrefix>,
+    pub(super) imsi_prefixes: Vec<ImsiPrefix>,
     /// First and last IMSIs.
-    imsi_ranges: Vec<(Imsi, Imsi)>,
+    pub(super) imsi_ranges: Vec<(Imsi, Imsi)>,
 }
 
 impl Criteria {
@@ -75,9 +115,19 @@ impl Criteria {
                 to: to.clone(),
             })
         };
+        let names = |names: &[String]| {
+            let parsed = names.iter().map(|name| {
+                NamePattern::parse(name).ok_or_else(|| PolicyError::Name {
+                    policy: spec.name.clone(),
+                    name: name.clone(),
+                })
+            });
+            parsed.collect::<Result<Vec<_>, _>>()
+        };
         Ok(Self {
-            origin_hosts: spec.origin_hosts.clone(),
-            origin_realms: spec.origin_realms.clone(),
+            origin_hosts: names(&spec.origin_hosts)?,
+            origin_realms: names(&spec.origin_realms)?,
+            route_records: names(&spec.route_records)?,
             imsi_prefixes: spec
                 .imsi_prefixes
                 .iter()
@@ -95,23 +145,26 @@ impl Criteria {
     pub(super) fn is_empty(&self) -> bool {
         self.origin_hosts.is_empty()
             && self.origin_realms.is_empty()
+            && self.route_records.is_empty()
             && self.imsi_prefixes.is_empty()
             && self.imsi_ranges.is_empty()
     }
 
     /// Whether the policy is for this inquiry.
     pub(super) fn fit(&self, inquiry: &Inquiry<'_>) -> bool {
-        fits(&self.origin_hosts, |name| {
-            inquiry.origin_host.eq_ignore_ascii_case(name.as_bytes())
-        }) && fits(&self.origin_realms, |name| {
-            inquiry.origin_realm.eq_ignore_ascii_case(name.as_bytes())
-        }) && fits(&self.imsi_prefixes, |prefix| {
-            inquiry.imsi.is_some_and(|imsi| prefix.covers(imsi))
-        }) && fits(&self.imsi_ranges, |&(from, to)| {
-            // IMSIs with as many digits as both ends lie between them as
-            // their numbers do; others lie outside.
-            inquiry.imsi.is_some_and(|imsi| (from..=to).contains(&imsi))
-        })
+        fits(&self.origin_hosts, |name| name.fits(inquiry.origin_host))
+            && fits(&self.origin_realms, |name| name.fits(inquiry.origin_realm))
+            && fits(&self.route_records, |name| {
+                inquiry.route_record.is_some_and(|node| name.fits(node))
+            })
+            && fits(&self.imsi_prefixes, |prefix| {
+                inquiry.imsi.is_some_and(|imsi| prefix.covers(imsi))
+            })
+            && fits(&self.imsi_ranges, |&(from, to)| {
+                // IMSIs with as many digits as both ends lie between them as
+                // their numbers do; others lie outside.
+                inquiry.imsi.is_some_and(|imsi| (from..=to).contains(&imsi))
+            })
     }
 }
 
@@ -129,11 +182,11 @@ fn parse_range(from: &str, to: &str) -> Option<(Imsi, Imsi)> {
 
 /// The first digits of IMSIs.
 #[derive(Clone, Copy, Debug)]
-struct ImsiPrefix {
+pub(super) struct ImsiPrefix {
     /// How many: 1 to 15.
-    digits: usize,
+    pub(super) digits: usize,
     /// The digits as a number.
-    number: u64,
+    pub(super) number: u64,
 }
 
 impl ImsiPrefix {
@@ -167,10 +220,23 @@ pub(super) enum ListSet {
 }
 
 impl ListSet {
-    /// Reads the lists of a policy.
-    fn new(spec: &PolicySpec, snapshot: &Snapshot) -> Result<Self, PolicyError> {
-        let Some(lists) = &spec.lists else {
-            return Ok(Self::All);
+    /// Reads the lists of a policy, with or without those that are shadows.
+    fn new(
+        spec: &PolicySpec,
+        snapshot: &Snapshot,
+        with_shadows: bool,
+    ) -> Result<Self, PolicyError> {
+        let is_shadow = |list| snapshot.list(list).is_some_and(|list| list.shadow);
+        let all: Vec<ListId>;
+        let lists = match &spec.lists {
+            Some(lists) => lists,
+            None if with_shadows || snapshot.lists().all(|list| !list.shadow) => {
+                return Ok(Self::All);
+            }
+            None => {
+                all = snapshot.lists().map(|list| list.id).collect();
+                &all
+            }
         };
         let mut words = vec![0; snapshot.lists().len().div_ceil(WORD)].into_boxed_slice();
         for &list in lists {
@@ -184,7 +250,9 @@ impl ListSet {
                     list,
                 });
             };
-            *word |= 1 << (list.place() % WORD);
+            if with_shadows || !is_shadow(list) {
+                *word |= 1 << (list.place() % WORD);
+            }
         }
         Ok(Self::Some(words))
     }
@@ -219,6 +287,7 @@ mod tests {
             imsi: Imsi::parse(imsi.as_bytes()).ok(),
             origin_host: host.as_bytes(),
             origin_realm: realm.as_bytes(),
+            route_record: None,
         }
     }
 
@@ -241,6 +310,17 @@ mod tests {
         spec.origin_realms = texts(&["example"]);
         assert!(fit(&spec, inquiry("mme1.example", "EXAMPLE", "")));
         assert!(!fit(&spec, inquiry("mme1.example", "example.org", "")));
+
+        spec.route_records = texts(&["*.dra.example"]);
+        assert!(!fit(&spec, inquiry("mme1.example", "EXAMPLE", "")));
+        for (node, expected) in [("", false), ("a.DRA.example", true), ("dra.example", false)] {
+            let routed = Inquiry {
+                route_record: Some(node.as_bytes()),
+                ..inquiry("mme1.example", "example", "")
+            };
+            assert_eq!(fit(&spec, routed), expected, "{node}");
+        }
+        spec.route_records.clear();
 
         spec.imsi_prefixes = texts(&["00101", "9"]);
         assert!(fit(&spec, inquiry("mme1.example", "example", "001011")));
@@ -299,21 +379,25 @@ mod tests {
         let lists: Vec<ListId> = (0..130)
             .map(|_| builder.list("some", Status::Blacklisted).unwrap())
             .collect();
+        builder.shadow(lists[5]).unwrap();
         let snapshot = builder.finish();
         let mut spec = PolicySpec::new("test");
-        let all = ListSet::new(&spec, &snapshot).unwrap();
-        spec.lists = Some(vec![lists[0], lists[63], lists[64], lists[129]]);
-        let some = ListSet::new(&spec, &snapshot).unwrap();
+        let new = |spec: &PolicySpec, shadows| ListSet::new(spec, &snapshot, shadows).unwrap();
+        let (all, most) = (new(&spec, true), new(&spec, false));
+        spec.lists = Some([0, 5, 63, 64, 129].map(|index| lists[index]).to_vec());
+        let (more, some) = (new(&spec, true), new(&spec, false));
         spec.lists = Some(Vec::new());
-        let none = ListSet::new(&spec, &snapshot).unwrap();
+        let none = new(&spec, true);
         for (index, &list) in lists.iter().enumerate() {
             assert!(all.contains(list));
+            assert_eq!(most.contains(list), index != 5);
+            assert_eq!(more.contains(list), [0, 5, 63, 64, 129].contains(&index));
             assert_eq!(some.contains(list), [0, 63, 64, 129].contains(&index));
             assert!(!none.contains(list));
         }
         spec.lists = Some(vec![lists[3]]);
         assert_eq!(
-            ListSet::new(&spec, &Snapshot::default()).unwrap_err(),
+            ListSet::new(&spec, &Snapshot::default(), false).unwrap_err(),
             PolicyError::List {
                 policy: "test".into(),
                 list: lists[3]

@@ -1,10 +1,12 @@
 //! Writes down how a verdict is reached.
 
-use super::explanation::{Asked, Entry, Explanation, Step};
+use super::explanation::{Asked, Entry, Explanation, Other, Shadowed, Step};
+use super::rulebook::Shadows;
 use super::trace::{Effect, Stage, Trace};
 use super::{Ground, Inquiry, Outcome, PolicyId, Rulebook, Verdict};
 use crate::equipment::{
-    BindingId, BindingView, CheckDigit, ListKind, RuleId, RuleKind, RuleView, Status, Validity,
+    BindingId, BindingView, CheckDigit, ListId, ListKind, RuleId, RuleKind, RuleView, Status,
+    Validity,
 };
 use crate::time::UnixTime;
 
@@ -12,19 +14,21 @@ impl Explanation {
     /// Reaches a verdict and writes down how.
     pub(super) fn record(rulebook: &Rulebook, inquiry: &Inquiry<'_>, now: UnixTime) -> Self {
         let mut recorder = Recorder::default();
-        let verdict = rulebook.evaluate(inquiry, now, &mut recorder);
+        let verdict = rulebook.evaluate(inquiry, now, Shadows::Off, &mut recorder);
         let writer = Writer {
             rulebook,
             inquiry,
             verdict,
         };
         Self {
-            asked: Asked::new(inquiry, now),
+            asked: Asked::new(rulebook, inquiry, now),
             steps: writer.steps(&recorder),
             outcome: verdict.outcome.name(),
-            ground: writer.ground().into(),
+            ground: ground(verdict).into(),
             policy: writer.policy_name(verdict.policy),
-            decided_by: writer.deciding_entry(),
+            decided_by: writer.deciding_entry(verdict),
+            shadow: writer.shadow(now),
+            others: writer.others(now),
             verdict,
         }
     }
@@ -32,7 +36,7 @@ impl Explanation {
 
 impl Asked {
     /// Spells an inquiry out.
-    fn new(inquiry: &Inquiry<'_>, now: UnixTime) -> Self {
+    fn new(rulebook: &Rulebook, inquiry: &Inquiry<'_>, now: UnixTime) -> Self {
         let imei = inquiry.imei.ok();
         let check_digit = imei.and_then(|imei| match imei.check_digit {
             CheckDigit::Absent => None,
@@ -42,12 +46,18 @@ impl Asked {
         });
         Self {
             device: imei.map(|imei| imei.device.to_string()),
+            model: imei
+                .and_then(|imei| rulebook.snapshot().models().find(imei.device.tac()))
+                .map(|model| model.to_string()),
             malformed: inquiry.imei.err().map(|error| error.to_string()),
             check_digit,
             svn: inquiry.known_svn().map(|svn| svn.to_string()),
             imsi: inquiry.imsi.map(|imsi| imsi.to_string()),
             origin_host: String::from_utf8_lossy(inquiry.origin_host).into(),
             origin_realm: String::from_utf8_lossy(inquiry.origin_realm).into(),
+            route_record: inquiry
+                .route_record
+                .map(|node| String::from_utf8_lossy(node).into()),
             time: now.to_string(),
         }
     }
@@ -166,9 +176,11 @@ impl Writer<'_> {
                 Some(svn) => format!("{} with SVN {svn}", imei.device),
                 None => "no SVN".into(),
             },
-            (Stage::Rules(RuleKind::Device | RuleKind::Range) | Stage::Unlisted, Some(imei)) => {
-                imei.device.to_string()
-            }
+            (
+                Stage::Rules(RuleKind::Device | RuleKind::Range | RuleKind::Special)
+                | Stage::Unlisted,
+                Some(imei),
+            ) => imei.device.to_string(),
             (Stage::Rules(RuleKind::Tac | RuleKind::TacPrefix), Some(imei)) => {
                 imei.device.tac().to_string()
             }
@@ -209,6 +221,9 @@ impl Writer<'_> {
             }
             // Only the kind that decides has rules with a say.
             Stage::Rules(_) => match self.rule_status().filter(|_| effective > 0) {
+                Some(status) if matches!(self.verdict.ground, Ground::NotWhitelisted(_)) => {
+                    format!("{outcome}: {status}, but not whitelisted as well")
+                }
                 Some(status) if effective == 1 => format!("{status} by one rule"),
                 Some(status) => format!("{status} by {effective} rules"),
                 None if entries.is_empty() => "no rule".into(),
@@ -226,7 +241,10 @@ impl Writer<'_> {
     /// Why a step was not taken.
     fn why_not_reached(&self, recorder: &Recorder, stage: Stage) -> &'static str {
         let later = recorder.stages.iter().any(|taken| taken.stage > stage);
-        let is_rule = matches!(self.verdict.ground, Ground::Rule(_));
+        let is_rule = matches!(
+            self.verdict.ground,
+            Ground::Rule(_) | Ground::NotWhitelisted(_)
+        );
         match stage {
             Stage::Bindings if later => "skipped: no IMSI",
             Stage::Exceptions if is_rule && self.inquiry.imsi.is_none() && self.is_black() => {
@@ -244,7 +262,10 @@ impl Writer<'_> {
 
     /// Which policy was chosen, and which were passed over.
     fn selection(&self, recorder: &Recorder) -> String {
-        let name = self.policy_name(self.verdict.policy);
+        let mut name = self.policy_name(self.verdict.policy);
+        if self.verdict.ground == Ground::PolicyOverride {
+            name = format!("{name}: {}, its override", self.verdict.outcome);
+        }
         let passed: Vec<String> = recorder
             .policies
             .iter()
@@ -264,24 +285,74 @@ impl Writer<'_> {
 
     //--- The ground
 
-    /// What decided, in a few words that "in file:line" can follow.
-    fn ground(&self) -> &'static str {
-        match self.verdict.ground {
-            Ground::Override => "as the override says",
-            Ground::MalformedImei => "as the IMEI is malformed",
-            Ground::BindingMismatch(_) => "as the subscriber is bound to other devices",
-            Ground::BindingMatch(_) => "as the subscriber is bound to the device",
-            Ground::Rule(_) => "as a rule says",
-            Ground::Exception { .. } => "as the subscriber is excepted from a blacklisting",
-            Ground::Unlisted => "as no rule says anything",
+    /// What the shadows would change.
+    fn shadow(&self, now: UnixTime) -> Option<Shadowed> {
+        let shadow = self.rulebook.shadow(self.inquiry, now, &self.verdict)?;
+        Some(Shadowed {
+            enforced: self.enforced(shadow),
+            outcome: shadow.outcome.name(),
+            ground: ground(shadow),
+            policy: self.policy_name(shadow.policy),
+            decided_by: self.deciding_entry(shadow),
+        })
+    }
+
+    /// The shadow that makes a difference: the list of the deciding entry, the
+    /// policy, or any of them, as when a list of several makes the status.
+    fn enforced(&self, shadow: Verdict) -> String {
+        let snapshot = self.rulebook.snapshot();
+        let list = self.deciding_list(shadow).and_then(|id| snapshot.list(id));
+        match list.filter(|list| list.shadow) {
+            Some(list) => format!("shadow list {}", list.name),
+            None if shadow.policy != self.verdict.policy => {
+                format!("shadow policy {}", self.policy_name(shadow.policy))
+            }
+            None => "all shadow lists".into(),
+        }
+    }
+
+    /// What the policies would say that do not apply.
+    fn others(&self, now: UnixTime) -> Vec<Other> {
+        if self.verdict.ground == Ground::Override {
+            return Vec::new();
+        }
+        let opinions = self.rulebook.opinions(self.inquiry, now);
+        opinions
+            .filter(|(_, verdict)| verdict.policy != self.verdict.policy)
+            .map(|(shadow, verdict)| Other {
+                policy: self.policy_name(verdict.policy),
+                shadow,
+                outcome: verdict.outcome.name(),
+                ground: ground(verdict),
+                decided_by: self.deciding_entry(verdict),
+            })
+            .collect()
+    }
+
+    /// The list of the rule or binding that decided.
+    fn deciding_list(&self, verdict: Verdict) -> Option<ListId> {
+        let snapshot = self.rulebook.snapshot();
+        match verdict.ground {
+            Ground::Rule(id)
+            | Ground::NotWhitelisted(id)
+            | Ground::Exception { exception: id, .. } => Some(snapshot.rule(id)?.list.id),
+            Ground::BindingMatch(id) | Ground::BindingMismatch(id) => {
+                Some(snapshot.binding(id)?.list.id)
+            }
+            Ground::Override
+            | Ground::PolicyOverride
+            | Ground::MalformedImei
+            | Ground::Unlisted => None,
         }
     }
 
     /// The rule or binding that decided.
-    fn deciding_entry(&self) -> Option<Entry> {
+    fn deciding_entry(&self, verdict: Verdict) -> Option<Entry> {
         let snapshot = self.rulebook.snapshot();
-        match self.verdict.ground {
-            Ground::Rule(id) | Ground::Exception { exception: id, .. } => {
+        match verdict.ground {
+            Ground::Rule(id)
+            | Ground::NotWhitelisted(id)
+            | Ground::Exception { exception: id, .. } => {
                 Some(Entry::of_rule(&snapshot.rule(id)?, Effect::Effective))
             }
             Ground::BindingMatch(id) => {
@@ -291,14 +362,17 @@ impl Writer<'_> {
                 &snapshot.binding(id)?,
                 Effect::OtherDevice,
             )),
-            Ground::Override | Ground::MalformedImei | Ground::Unlisted => None,
+            Ground::Override
+            | Ground::PolicyOverride
+            | Ground::MalformedImei
+            | Ground::Unlisted => None,
         }
     }
 
     /// The status that the rules gave, before any exception.
     fn rule_status(&self) -> Option<Status> {
         match self.verdict.ground {
-            Ground::Rule(rule) | Ground::Exception { rule, .. } => {
+            Ground::Rule(rule) | Ground::NotWhitelisted(rule) | Ground::Exception { rule, .. } => {
                 Some(self.rulebook.snapshot().rule(rule)?.status)
             }
             _ => None,
@@ -319,6 +393,21 @@ impl Writer<'_> {
             .iter()
             .filter_map(|&(id, effect)| Some(Entry::of_rule(&snapshot.rule(id)?, effect)));
         bindings.chain(rules).collect()
+    }
+}
+
+/// What decided, in a few words that "in file:line" can follow.
+const fn ground(verdict: Verdict) -> &'static str {
+    match verdict.ground {
+        Ground::Override => "as the override says",
+        Ground::PolicyOverride => "as the override of the policy says",
+        Ground::MalformedImei => "as the IMEI is malformed",
+        Ground::BindingMismatch(_) => "as the subscriber is bound to other devices",
+        Ground::BindingMatch(_) => "as the subscriber is bound to the device",
+        Ground::Rule(_) => "as a rule says",
+        Ground::NotWhitelisted(_) => "as no rule whitelists it beside the one",
+        Ground::Exception { .. } => "as the subscriber is excepted from a blacklisting",
+        Ground::Unlisted => "as no rule says anything",
     }
 }
 

@@ -68,6 +68,7 @@ mod tests {
             imsi: None,
             origin_host: b"",
             origin_realm: b"",
+            route_record: None,
         };
         let outcome = |rulebook: &Rulebook| rulebook.decide(&inquiry, UnixTime(0)).outcome;
         let register = Register::new(rulebook(Status::Greylisted));

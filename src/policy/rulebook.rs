@@ -1,7 +1,9 @@
 //! From an inquiry to a verdict.
 
-use super::matching::Policy;
-use super::spec::{Combine, Malformed, PolicyError, PolicySpec, Unlisted};
+use super::matching::{ListSet, Policy};
+use super::overlap;
+use super::spec::{Combine, Malformed, PolicyError, PolicySpec};
+use super::tally::Tally;
 use super::trace::{Effect, Stage, Trace, Unwatched};
 use super::{Explanation, Ground, Inquiry, Outcome, PolicyId, Verdict};
 use crate::equipment::{BindingId, Device, Imsi, RuleId, RuleKind, Snapshot, Status, Svn, Terms};
@@ -24,6 +26,8 @@ pub struct Rulebook {
     default: Policy,
     /// The other policies; the first that fits applies.
     policies: Vec<Policy>,
+    /// Whether a list or a policy is a shadow.
+    has_shadows: bool,
 }
 
 impl Rulebook {
@@ -44,14 +48,21 @@ impl Rulebook {
                 policy: default.name,
             });
         }
+        if default.shadow {
+            return Err(PolicyError::DefaultShadow {
+                policy: default.name,
+            });
+        }
         if policies.len() >= usize::from(u16::MAX) {
             return Err(PolicyError::TooMany);
         }
         let policies = (1..)
             .zip(policies)
             .map(|(number, spec)| Policy::new(PolicyId(number), spec, &snapshot))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
+            has_shadows: snapshot.lists().any(|list| list.shadow)
+                || policies.iter().any(|policy| policy.shadow),
             snapshot,
             override_status,
             default,
@@ -88,6 +99,13 @@ impl Rulebook {
         Some(&policy.name)
     }
 
+    /// What in the order of the policies is most likely not meant: those that
+    /// are never reached, and those that overlap. One line each.
+    #[must_use]
+    pub fn overlaps(&self) -> Vec<String> {
+        overlap::warnings(&self.policies)
+    }
+
     //--- Verdicts
 
     /// What is said of a device at this time.
@@ -95,7 +113,40 @@ impl Rulebook {
     /// Allocates nothing, takes no lock and calls no system.
     #[must_use]
     pub fn decide(&self, inquiry: &Inquiry<'_>, now: UnixTime) -> Verdict {
-        self.evaluate(inquiry, now, &mut Unwatched)
+        self.evaluate(inquiry, now, Shadows::Off, &mut Unwatched)
+    }
+
+    /// What would be said if all lists and policies that are shadows were in
+    /// force; `None` if there are none, or the outcome would be that of
+    /// `verdict`, which [`decide`](Self::decide) gave to the same inquiry.
+    ///
+    /// Allocates nothing, takes no lock and calls no system.
+    #[inline]
+    #[must_use]
+    pub fn shadow(
+        &self,
+        inquiry: &Inquiry<'_>,
+        now: UnixTime,
+        verdict: &Verdict,
+    ) -> Option<Verdict> {
+        if !self.has_shadows {
+            return None;
+        }
+        self.evaluate_shadows(inquiry, now, verdict)
+    }
+
+    /// The same where there are shadows: apart, so that the code which answers
+    /// is made for [`Shadows::Off`] alone.
+    #[cold]
+    #[inline(never)]
+    fn evaluate_shadows(
+        &self,
+        inquiry: &Inquiry<'_>,
+        now: UnixTime,
+        verdict: &Verdict,
+    ) -> Option<Verdict> {
+        let shadow = self.evaluate(inquiry, now, Shadows::On, &mut Unwatched);
+        (shadow.outcome != verdict.outcome).then_some(shadow)
     }
 
     /// The same verdict, and how it was reached.
@@ -105,10 +156,12 @@ impl Rulebook {
     }
 
     /// Takes one step after the other until one decides.
+    #[inline(always)]
     pub(super) fn evaluate(
         &self,
         inquiry: &Inquiry<'_>,
         now: UnixTime,
+        shadows: Shadows,
         trace: &mut impl Trace,
     ) -> Verdict {
         trace.stage(Stage::Override);
@@ -120,18 +173,31 @@ impl Rulebook {
             };
         }
         trace.stage(Stage::Policy);
-        let policy = self.select(inquiry, trace);
-        let (outcome, ground) = self.apply(policy, inquiry, now, trace);
-        Verdict {
-            outcome,
-            ground,
-            policy: policy.id,
-        }
+        let policy = self.select(inquiry, shadows, trace);
+        self.apply(policy, inquiry, now, shadows, trace)
+    }
+
+    /// What each policy would say if it applied, the default one first, and
+    /// whether it is a shadow.
+    pub(super) fn opinions(
+        &self,
+        inquiry: &Inquiry<'_>,
+        now: UnixTime,
+    ) -> impl Iterator<Item = (bool, Verdict)> {
+        let policies = core::iter::once(&self.default).chain(&self.policies);
+        policies.map(move |policy| {
+            let verdict = self.apply(policy, inquiry, now, Shadows::Off, &mut Unwatched);
+            (policy.shadow, verdict)
+        })
     }
 
     /// The policy for this inquiry.
-    fn select(&self, inquiry: &Inquiry<'_>, trace: &mut impl Trace) -> &Policy {
+    #[inline(always)]
+    fn select(&self, inquiry: &Inquiry<'_>, shadows: Shadows, trace: &mut impl Trace) -> &Policy {
         for policy in &self.policies {
+            if policy.shadow && shadows == Shadows::Off {
+                continue;
+            }
             let fits = policy.criteria.fit(inquiry);
             trace.policy(policy.id, fits);
             if fits {
@@ -143,11 +209,34 @@ impl Rulebook {
     }
 
     /// Takes the steps that depend on the policy.
+    #[inline(always)]
     fn apply(
         &self,
         policy: &Policy,
         inquiry: &Inquiry<'_>,
         now: UnixTime,
+        shadows: Shadows,
+        trace: &mut impl Trace,
+    ) -> Verdict {
+        let (outcome, ground) = match policy.override_status {
+            Some(status) => (Outcome::Status(status), Ground::PolicyOverride),
+            None => self.judge(policy, inquiry, now, shadows, trace),
+        };
+        Verdict {
+            outcome,
+            ground,
+            policy: policy.id,
+        }
+    }
+
+    /// Judges by the IMEI and the lists.
+    #[inline(always)]
+    fn judge(
+        &self,
+        policy: &Policy,
+        inquiry: &Inquiry<'_>,
+        now: UnixTime,
+        shadows: Shadows,
         trace: &mut impl Trace,
     ) -> (Outcome, Ground) {
         trace.stage(Stage::Imei);
@@ -161,6 +250,10 @@ impl Rulebook {
         let case = Case {
             snapshot: &self.snapshot,
             policy,
+            lists: match shadows {
+                Shadows::Off => &policy.lists,
+                Shadows::On => &policy.lists_with_shadows,
+            },
             device: imei.device,
             svn: inquiry.known_svn(),
             now,
@@ -172,24 +265,32 @@ impl Rulebook {
             return (Outcome::Status(status), ground);
         }
 
-        let Some((status, rule)) = case.judge_rules(trace) else {
+        let Some((outcome, rule)) = case.judge_rules(trace) else {
             trace.stage(Stage::Unlisted);
-            let outcome = match policy.unlisted {
-                Unlisted::Unknown => Outcome::Unknown,
-                Unlisted::Status(status) => Outcome::Status(status),
-            };
-            return (outcome, Ground::Unlisted);
+            return (policy.unlisted.outcome(now), Ground::Unlisted);
         };
 
-        if status == Status::Blacklisted
+        if outcome == Outcome::Status(Status::Blacklisted)
             && let Some(imsi) = inquiry.imsi
             && let Some(exception) = case.find_exception(imsi, trace)
         {
             let ground = Ground::Exception { rule, exception };
             return (Outcome::Status(Status::Whitelisted), ground);
         }
-        (Outcome::Status(status), Ground::Rule(rule))
+        match outcome {
+            Outcome::Status(_) => (outcome, Ground::Rule(rule)),
+            Outcome::Unknown | Outcome::Malformed => (outcome, Ground::NotWhitelisted(rule)),
+        }
     }
+}
+
+/// Whether the lists and policies that are shadows count as if they were none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shadows {
+    /// They do not count.
+    Off,
+    /// They count.
+    On,
 }
 
 //----------- Case ------------------------------------------------------------
@@ -200,6 +301,8 @@ struct Case<'a> {
     snapshot: &'a Snapshot,
     /// The policy.
     policy: &'a Policy,
+    /// Which lists count.
+    lists: &'a ListSet,
     /// The device.
     device: Device,
     /// Its software version, if known.
@@ -217,17 +320,18 @@ impl Case<'_> {
         trace.stage(Stage::Bindings);
         let mut is_inside = false;
         let mut may_be_inside = false;
-        let mut matches = self.tally();
-        let mut mismatches = self.tally();
+        let mut matches = Tally::new();
+        let mut mismatches = Tally::new();
         self.snapshot.visit_bindings(imsi, |id, scope, terms| {
             let mut effect = self.effect(terms);
             if effect == Effect::Effective {
-                mismatches.add(terms.status, id);
-                match scope.covers(self.device, self.svn) {
+                let rank = self.policy.rank(terms.list);
+                mismatches.add(rank, terms.status, id);
+                match self.snapshot.covers(scope, self.device, self.svn) {
                     Some(true) => {
                         is_inside = true;
                         if let Some(status) = self.snapshot.on_match(terms.list) {
-                            matches.add(status, id);
+                            matches.add(rank, status, id);
                         }
                     }
                     Some(false) => effect = Effect::OtherDevice,
@@ -250,94 +354,67 @@ impl Case<'_> {
         }
     }
 
-    /// What the most specific rules say, if there are any.
-    fn judge_rules(&self, trace: &mut impl Trace) -> Option<(Status, RuleId)> {
+    /// What the most specific rules say, if there are any: a status, or by
+    /// type 3 without a rule that whitelists, unknown.
+    #[inline(always)]
+    fn judge_rules(&self, trace: &mut impl Trace) -> Option<(Outcome, RuleId)> {
         RuleKind::ALL.into_iter().find_map(|kind| {
             trace.stage(Stage::Rules(kind));
-            let mut rules = self.tally();
+            let mut rules = Tally::new();
             self.snapshot
                 .visit_rules(kind, self.device, self.svn, |id, terms| {
                     let effect = self.effect(terms);
                     if effect == Effect::Effective {
-                        rules.add(terms.status, id);
+                        rules.add(self.policy.rank(terms.list), terms.status, id);
                     }
                     trace.rule(id, effect);
                 });
-            rules.result()
+            let (status, rule) = rules.result()?;
+            let outcome = match self.policy.combine {
+                Combine::Type3 if !rules.is_white() => Outcome::Unknown,
+                _ => Outcome::Status(status),
+            };
+            Some((outcome, rule))
         })
     }
 
-    /// A rule that blacklists the device, but not for this subscriber.
+    /// A rule that blacklists the device, but not for this subscriber: that
+    /// which was loaded first.
     fn find_exception(&self, imsi: Imsi, trace: &mut impl Trace) -> Option<RuleId> {
         trace.stage(Stage::Exceptions);
-        let mut exceptions = self.tally();
+        let mut first = None;
         self.snapshot.visit_exceptions(imsi, |id, scope, terms| {
-            let effect = match (scope.covers(self.device, self.svn), terms.status) {
+            let covered = self.snapshot.covers(scope, self.device, self.svn);
+            let effect = match (covered, terms.status) {
                 (Some(true), Status::Blacklisted) => self.effect(terms),
                 (Some(true), _) => Effect::NotBlacklisted,
                 (Some(false), _) => Effect::OtherDevice,
                 (None, _) => Effect::UnknownSvn,
             };
-            if effect == Effect::Effective {
-                exceptions.add(terms.status, id);
+            if effect == Effect::Effective && first.is_none_or(|first| id < first) {
+                first = Some(id);
             }
             trace.rule(id, effect);
         });
-        exceptions.result().map(|(_, id)| id)
+        first
     }
 
     /// Whether something on these terms has a say.
+    #[inline]
     fn effect(&self, terms: &Terms) -> Effect {
-        if self.policy.lists.contains(terms.list) {
+        if self.lists.contains(terms.list) {
             terms.validity.standing(self.now).into()
+        } else if self.policy.lists_with_shadows.contains(terms.list) {
+            Effect::Shadow
         } else {
             Effect::NotCounted
         }
-    }
-
-    /// Combines statuses as the policy says.
-    fn tally<Id>(&self) -> Tally<Id> {
-        Tally {
-            combine: self.policy.combine,
-            result: None,
-        }
-    }
-}
-
-//----------- Tally -----------------------------------------------------------
-
-/// Makes one status of many, in whatever order they come.
-struct Tally<Id> {
-    /// How.
-    combine: Combine,
-    /// The status so far, and whose it is.
-    result: Option<(Status, Id)>,
-}
-
-impl<Id: Copy + Ord> Tally<Id> {
-    /// Adds a status. Of several that tell the same, the one that was loaded
-    /// first stands for them, so that a verdict always has the same ground.
-    fn add(&mut self, status: Status, id: Id) {
-        let wins = match (self.combine, self.result) {
-            (_, None) => true,
-            (Combine::Strictest, Some((best, best_id))) => {
-                (status.severity(), best_id) > (best.severity(), id)
-            }
-        };
-        if wins {
-            self.result = Some((status, id));
-        }
-    }
-
-    /// The status, if there was any.
-    fn result(self) -> Option<(Status, Id)> {
-        self.result
     }
 }
 
 //----------- Tests -----------------------------------------------------------
 
-// The order of the steps is tested in `tests/verdict_model.rs`, against a
+// The order of the steps is tested in `tests/verdict_model/`, against a
 // second telling of it.
 #[cfg(test)]
 mod tests {
@@ -385,22 +462,24 @@ mod tests {
             "policy iot: IMSI range \"001011\" to \"001010\" must go from a lower to a higher \
              IMSI with the same number of digits, 6 to 15",
         );
+        let name = PolicySpec {
+            origin_hosts: vec!["mme*.example".into()],
+            ..PolicySpec::new("iot")
+        };
+        assert_eq!(
+            new(default.clone(), vec![name]).unwrap_err().to_string(),
+            "policy iot: `mme*.example` is no name; a `*` stands only before a dot, as in \
+             `*.example`",
+        );
+        let shadow = PolicySpec {
+            shadow: true,
+            ..default.clone()
+        };
+        assert_eq!(
+            new(shadow, Vec::new()).unwrap_err().to_string(),
+            "policy default: the default policy cannot be a shadow",
+        );
         let many = vec![PolicySpec::new("one"); usize::from(u16::MAX)];
         assert_eq!(new(default, many).unwrap_err(), PolicyError::TooMany);
-    }
-
-    #[test]
-    fn of_equals_the_first_stands_for_all() {
-        for order in [[1, 2, 3], [3, 2, 1], [2, 1, 3]] {
-            let mut tally = Tally {
-                combine: Combine::Strictest,
-                result: None,
-            };
-            tally.add(Status::Whitelisted, 0);
-            for id in order {
-                tally.add(Status::Greylisted, id);
-            }
-            assert_eq!(tally.result(), Some((Status::Greylisted, 1)));
-        }
     }
 }

@@ -94,6 +94,8 @@ pub(super) enum Effect {
     Effective,
     /// Its list does not count for the policy.
     NotCounted,
+    /// Its list would count, but is a shadow.
+    Shadow,
     /// It is not yet in effect.
     NotYet,
     /// It is no longer in effect.
@@ -112,6 +114,7 @@ impl Effect {
         match self {
             Self::Effective => "effective",
             Self::NotCounted => "its list does not count for the policy",
+            Self::Shadow => "its list is a shadow",
             Self::NotYet => "not yet in effect",
             Self::Expired => "no longer in effect",
             Self::OtherDevice => "other devices",

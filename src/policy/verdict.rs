@@ -51,6 +51,8 @@ impl fmt::Display for Outcome {
 pub enum Ground {
     /// The maintenance switch: nothing else was looked at.
     Override,
+    /// The policy says the same of everything.
+    PolicyOverride,
     /// What was sent is no IMEI.
     MalformedImei,
     /// The subscriber is bound to other devices: the strictest of its bindings.
@@ -59,6 +61,9 @@ pub enum Ground {
     BindingMatch(BindingId),
     /// A rule.
     Rule(RuleId),
+    /// A rule, but none that whitelists beside it: see
+    /// [`Combine::Type3`](super::Combine::Type3).
+    NotWhitelisted(RuleId),
     /// The device is blacklisted, but this subscriber may use it.
     Exception {
         /// The rule that blacklists.

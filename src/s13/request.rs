@@ -10,7 +10,7 @@ use crate::wire::{
 };
 
 grammar! {
-    /// ECR. AVPs that change nothing for an EIR (DRMP, Route-Record,
+    /// ECR. AVPs that change nothing for an EIR (DRMP,
     /// Vendor-Specific-Application-Id, which clause 7.1 tells receivers to
     /// ignore) are left to [`is_ignored`](crate::base::grammar::is_ignored).
     ECR, Position {
@@ -24,6 +24,7 @@ grammar! {
         USER_NAME: AtMostOnce,
         OC_SUPPORTED_FEATURES: Any,
         PROXY_INFO: Any,
+        ROUTE_RECORD: Any,
         RESULT_CODE: Never,
         EXPERIMENTAL_RESULT: Never,
         EQUIPMENT_STATUS: Never,
@@ -53,6 +54,9 @@ pub struct IdentityCheckRequest<'a> {
     pub software_version: Option<&'a [u8]>,
     /// User-Name: the IMSI, where the client knows it; unchecked.
     pub user_name: Option<&'a [u8]>,
+    /// The first Route-Record, if there is any: the node that the first agent
+    /// had the request from (RFC 6733 section 6.7.1).
+    pub route_record: Option<&'a [u8]>,
     /// Whether the client takes part in overload control, so that the answer
     /// must say what this node supports (RFC 7683 section 5.1.1).
     pub overload_control: bool,
@@ -101,6 +105,7 @@ impl<'a> IdentityCheckRequest<'a> {
                 .avp(Member::SOFTWARE_VERSION as usize)
                 .map(|avp| avp.data()),
             user_name: avp(Position::USER_NAME).map(|avp| avp.data()),
+            route_record: avp(Position::ROUTE_RECORD).map(|avp| avp.data()),
             overload_control: avp(Position::OC_SUPPORTED_FEATURES).is_some(),
             envelope: Envelope::known(
                 message,

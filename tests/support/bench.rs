@@ -8,8 +8,11 @@ use weir::base::Node;
 use weir::base::node::{Admission, Limits, NodeSettings};
 use weir::base::peer::State;
 use weir::connection::Connection;
-use weir::equipment::{BindingSpec, Builder, Device, Imsi, RuleSpec, Scope, Status, Svn, Validity};
-use weir::policy::{PolicySpec, Rulebook};
+use weir::equipment::{
+    BindingSpec, Builder, Device, Imsi, RuleSpec, Scope, Special, Status, Subscribers, Svn, Tac,
+    Validity,
+};
+use weir::policy::{Combine, PolicySpec, Rulebook};
 use weir::time::{Now, UnixTime, Uptime};
 use weir::wire::compose::HostAddress;
 
@@ -63,6 +66,27 @@ pub fn settings() -> NodeSettings {
 
 /// The lists behind the constants above.
 pub fn rulebook() -> Rulebook {
+    build(Extras::None)
+}
+
+/// The same, and everything else that a rulebook may have, so that no answer
+/// is another: shadows that would blacklist whatever is white, special rules
+/// and models, patterns of names, an order of lists, bindings of ranges.
+pub fn rulebook_with_everything() -> Rulebook {
+    build(Extras::All)
+}
+
+/// How much a rulebook has besides the lists behind the constants above.
+#[derive(Clone, Copy, PartialEq)]
+enum Extras {
+    /// Nothing.
+    None,
+    /// Everything that there is.
+    All,
+}
+
+/// Makes either rulebook.
+fn build(extras: Extras) -> Rulebook {
     let device = |digits: &str| Device::from_digits(digits.as_bytes()).expect("a device");
     let imsi = |digits: &str| Imsi::parse(digits.as_bytes()).expect("an IMSI");
     let mut builder = Builder::new();
@@ -97,7 +121,7 @@ pub fn rulebook() -> Rulebook {
         .binding_list("bindings", Status::Blacklisted, None)
         .expect("room");
     let binding = BindingSpec {
-        imsi: imsi(BOUND_IMSI),
+        subscribers: Subscribers::One(imsi(BOUND_IMSI)),
         scope: Scope::Device(device(BOUND)),
         validity: Validity::ALWAYS,
         reason: None,
@@ -105,6 +129,54 @@ pub fn rulebook() -> Rulebook {
         line: 9,
     };
     builder.binding(bindings, binding).expect("room");
+    let mut default = PolicySpec::new("default");
+    if extras == Extras::All {
+        let shadow = builder.list("shadow", Status::Blacklisted).expect("room");
+        builder.shadow(shadow).expect("a list of this builder");
+        let tac = Tac::from_digits(&WHITE.as_bytes()[..8]).expect("a TAC");
+        builder.model(tac, "Acme", "One").expect("room");
+        for scope in [Scope::Device(device(WHITE)), Scope::Special(Special::Zero)] {
+            let rule = RuleSpec {
+                scope,
+                status: Status::Blacklisted,
+                validity: Validity::ALWAYS,
+                reason: None,
+                exceptions: &[],
+                file,
+                line: 10,
+            };
+            builder.rule(shadow, rule).expect("room");
+        }
+        let odd = RuleSpec {
+            scope: Scope::Special(Special::Repeated),
+            status: Status::Blacklisted,
+            validity: Validity::ALWAYS,
+            reason: None,
+            exceptions: &[],
+            file,
+            line: 11,
+        };
+        let unallocated = RuleSpec {
+            scope: Scope::Special(Special::UnallocatedTac),
+            status: Status::Greylisted,
+            validity: Validity {
+                from: None,
+                until: Some(UnixTime(0)),
+            },
+            ..odd
+        };
+        builder.rule(list, odd).expect("room");
+        builder.rule(list, unallocated).expect("room");
+        let fleet = BindingSpec {
+            subscribers: Subscribers::Range {
+                from: imsi("999990000000000"),
+                to: imsi("999999999999999"),
+            },
+            ..binding
+        };
+        builder.binding(bindings, fleet).expect("room");
+        default.combine = Combine::Order;
+    }
     // Policies that fit none of the bench's clients, so that all kinds of
     // criteria are looked at in each inquiry.
     let elsewhere = [
@@ -122,9 +194,21 @@ pub fn rulebook() -> Rulebook {
             ..PolicySpec::new("subscriber")
         },
     ];
-    let policies = elsewhere.into();
-    Rulebook::new(builder.finish(), None, PolicySpec::new("default"), policies)
-        .expect("a sound policy")
+    let mut policies = Vec::from(elsewhere);
+    if extras == Extras::All {
+        policies.push(PolicySpec {
+            origin_realms: vec!["*.nowhere.example".to_owned()],
+            route_records: vec!["*.nowhere.example".to_owned()],
+            ..PolicySpec::new("routed")
+        });
+        policies.push(PolicySpec {
+            imsi_prefixes: vec!["0".to_owned()],
+            combine: Combine::Type3,
+            shadow: true,
+            ..PolicySpec::new("shadow")
+        });
+    }
+    Rulebook::new(builder.finish(), None, default, policies).expect("a sound policy")
 }
 
 /// A connection, its clock and its register.

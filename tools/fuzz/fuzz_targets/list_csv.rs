@@ -107,6 +107,7 @@ fn ask(rulebook: &Rulebook, digits: &[u8]) -> Vec<weir::policy::Outcome> {
                 imsi,
                 origin_host: b"mme.localdomain",
                 origin_realm: b"localdomain",
+                route_record: None,
             };
             outcomes.push(rulebook.decide(&inquiry, NOW).outcome);
         }
