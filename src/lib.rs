@@ -33,7 +33,7 @@
 //! * [`service`] joins both, [`connection`] is one connection without its
 //!   socket.
 //! * [`lists`], [`config`], [`load`]: from files to a rulebook.
-//! * `net`, `reload`, `cli`, `capture`, `metrics`: the shells, behind the
+//! * `net`, `reload`, `state`, `cli`, `capture`, `metrics`: the shells, behind the
 //!   feature `server`. Only they know sockets, clocks, threads and logs.
 //!
 //! # Bytes that make no sense
@@ -68,3 +68,5 @@ pub mod metrics;
 pub mod net;
 #[cfg(feature = "server")]
 pub mod reload;
+#[cfg(feature = "server")]
+pub mod state;

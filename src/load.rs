@@ -1,16 +1,21 @@
 //! From the configuration to a rulebook: every list and binding, all or none.
 
+mod rails;
+
 use core::fmt;
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::config::{self, Config, ListFormat};
+use self::rails::Rails;
+use crate::config::{self, Config, ListFormat, MaxChange};
 use crate::equipment::{BuildError, Builder, ListId, RuleSpec, Scope, Special, Status, Validity};
-use crate::lists::house::{self, Stop, Target};
+use crate::lists::feed::{Feed, Stop, Target};
 use crate::lists::report::MAX_SHOWN;
-use crate::lists::source::{self, Source};
+use crate::lists::source::{self, Part};
 use crate::lists::{FileReport, ListReport, LoadReport};
+use crate::lists::{house, open};
 use crate::policy::{PolicyError, PolicySpec, Rulebook};
 
 /// The built-in rules; see the comments in it.
@@ -46,8 +51,19 @@ pub struct Loaded {
 /// If a single list has to be refused there is no rulebook; the error tells
 /// what is wrong with all of them.
 pub fn load(config: &Config) -> Result<Loaded, LoadError> {
+    load_after(config, &Previous::default())
+}
+
+/// The same where lists are in force: one that changes by more than its
+/// `max_change` is refused.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_after(config: &Config, previous: &Previous) -> Result<Loaded, LoadError> {
     let mut loader = Loader {
         config,
+        previous,
         builder: Builder::new(),
         names: Vec::new(),
         report: LoadReport {
@@ -64,6 +80,9 @@ pub fn load(config: &Config) -> Result<Loaded, LoadError> {
     for binding in &config.bindings {
         loader.binding(binding)?;
     }
+    for tac in &config.tacs {
+        loader.models(tac)?;
+    }
     for (special, number) in config.specials.iter().zip(1..) {
         loader.special(special, number)?;
     }
@@ -75,10 +94,7 @@ pub fn load(config: &Config) -> Result<Loaded, LoadError> {
 #[must_use]
 pub fn watched_dirs(config: &Config) -> Vec<PathBuf> {
     let lists_dir = config.lists_dir();
-    let lists = config.lists.iter().flat_map(|list| &list.path);
-    let bindings = config.bindings.iter().flat_map(|binding| &binding.path);
-    let mut dirs: Vec<PathBuf> = lists
-        .chain(bindings)
+    let mut dirs: Vec<PathBuf> = (config.paths().flatten())
         .map(|path| lists_dir.join(source::fixed_dir(path)))
         .collect();
     dirs.sort();
@@ -92,17 +108,35 @@ pub fn watched_dirs(config: &Config) -> Vec<PathBuf> {
     dirs
 }
 
-/// The files of all lists and bindings that are there now, for telling
+/// The files of all lists, bindings and models that are there now, for telling
 /// whether one has changed.
 #[must_use]
 pub fn files(config: &Config) -> Vec<PathBuf> {
     let dir = config.lists_dir();
-    let lists = config.lists.iter().map(|list| &list.path);
-    let bindings = config.bindings.iter().map(|binding| &binding.path);
-    let found = lists
-        .chain(bindings)
-        .flat_map(|paths| source::find(&dir, paths).files);
+    let found = (config.paths()).flat_map(|paths| source::find(&dir, paths).files);
     found.collect()
+}
+
+//----------- Previous --------------------------------------------------------
+
+/// How many entries the lists in force have, by their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Previous {
+    /// Them.
+    pub entries: BTreeMap<String, u64>,
+}
+
+impl Previous {
+    /// What a report counts.
+    #[must_use]
+    pub fn of(report: &LoadReport) -> Self {
+        let lists = report.lists.iter();
+        Self {
+            entries: lists
+                .map(|list| (list.name.clone(), list.entries()))
+                .collect(),
+        }
+    }
 }
 
 //----------- LoadError -------------------------------------------------------
@@ -171,12 +205,36 @@ impl fmt::Display for Refused<'_> {
     }
 }
 
+//----------- Wanted ----------------------------------------------------------
+
+/// What the configuration says of one list, binding or file of models.
+struct Wanted<'a> {
+    /// Its name.
+    name: &'a str,
+    /// Its paths and patterns.
+    paths: &'a [String],
+    /// Bad lines that it may have, if it says so itself.
+    max_bad_lines: Option<u64>,
+    /// What its lines become.
+    target: Target,
+    /// How it is written.
+    format: ListFormat,
+    /// Whether a record of Open5GS is of its software version only.
+    strict_svn: bool,
+    /// How much it may change, if it says so itself.
+    max_change: Option<MaxChange>,
+    /// Whether it is refused for making no sense.
+    guard_rails: bool,
+}
+
 //----------- Loader ----------------------------------------------------------
 
 /// A load under way.
 struct Loader<'a> {
     /// What to load.
     config: &'a Config,
+    /// What is in force.
+    previous: &'a Previous,
     /// What has been loaded.
     builder: Builder,
     /// The lists and bindings by the names that policies use.
@@ -193,11 +251,16 @@ impl<'a> Loader<'a> {
             self.builder.shadow(id)?;
         }
         self.names.push((&list.name, id));
-        let max_bad_lines = list.max_bad_lines;
-        // Other formats come in here, each with a reader of its own.
-        let ListFormat::Csv = list.format;
-        let target = Target::Rules(id, list.status);
-        self.files(&list.name, &list.path, max_bad_lines, target)
+        self.files(Wanted {
+            name: &list.name,
+            paths: &list.path,
+            max_bad_lines: list.max_bad_lines,
+            target: Target::Rules(id, list.status),
+            format: list.format,
+            strict_svn: list.strict_svn,
+            max_change: list.max_change,
+            guard_rails: list.guard_rails,
+        })
     }
 
     /// Loads a list of bindings.
@@ -208,8 +271,30 @@ impl<'a> Loader<'a> {
             self.builder.shadow(id)?;
         }
         self.names.push((name, id));
-        let max_bad_lines = binding.max_bad_lines;
-        self.files(name, &binding.path, max_bad_lines, Target::Bindings(id))
+        self.files(Wanted {
+            name,
+            paths: &binding.path,
+            max_bad_lines: binding.max_bad_lines,
+            target: Target::Bindings(id),
+            format: binding.format,
+            strict_svn: binding.strict_svn,
+            max_change: binding.max_change,
+            guard_rails: binding.guard_rails,
+        })
+    }
+
+    /// Loads files that name models.
+    fn models(&mut self, tac: &'a config::TacFile) -> Result<(), LoadError> {
+        self.files(Wanted {
+            name: tac.name(),
+            paths: &tac.path,
+            max_bad_lines: tac.max_bad_lines,
+            target: Target::Models,
+            format: tac.format,
+            strict_svn: false,
+            max_change: tac.max_change,
+            guard_rails: tac.guard_rails,
+        })
     }
 
     /// Makes the rules of the `number`th list of special devices.
@@ -246,64 +331,38 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// Loads the files of one list or binding.
-    fn files(
-        &mut self,
-        name: &str,
-        paths: &[String],
-        max_bad_lines: Option<u64>,
-        target: Target,
-    ) -> Result<(), LoadError> {
-        let bindings = matches!(target, Target::Bindings(_));
-        let max_bad_lines = max_bad_lines.unwrap_or(self.config.register.max_bad_lines);
-        let mut list = ListReport::new(name, bindings, max_bad_lines);
-        let found = source::find(&self.config.lists_dir(), paths);
+    /// Loads the files of one list.
+    fn files(&mut self, wanted: Wanted<'_>) -> Result<(), LoadError> {
+        let register = &self.config.register;
+        let bindings = matches!(wanted.target, Target::Bindings(_));
+        let max_bad_lines = wanted.max_bad_lines.unwrap_or(register.max_bad_lines);
+        let mut list = ListReport::new(wanted.name, bindings, max_bad_lines);
+        list.models = wanted.target == Target::Models;
+        list.before = self.previous.entries.get(wanted.name).copied();
+        let found = source::find(&self.config.lists_dir(), wanted.paths);
         list.faults = found.faults;
         list.warnings = found.warnings;
+        let mut parts = Vec::new();
         for path in &found.files {
-            self.file(path, target, &mut list)?;
+            match Part::all(path, &mut list.warnings) {
+                Ok(found) => parts.extend(found),
+                Err(why) => list.faults.push(format!("{}: {why}", path.display())),
+            }
+        }
+        let mut feed = Feed::new(&mut self.builder, &mut list, wanted.target);
+        open::read(wanted.format, wanted.strict_svn, &parts, &mut feed)?;
+        if wanted.guard_rails {
+            let rails = Rails {
+                format: wanted.format,
+                status: match wanted.target {
+                    Target::Rules(_, status) => Some(status),
+                    Target::Bindings(_) | Target::Models => None,
+                },
+                max_change: wanted.max_change.unwrap_or(register.max_change),
+            };
+            rails.check(&mut list);
         }
         self.report.lists.push(list);
-        Ok(())
-    }
-
-    /// Loads one file.
-    fn file(
-        &mut self,
-        path: &Path,
-        target: Target,
-        list: &mut ListReport,
-    ) -> Result<(), LoadError> {
-        let mut report = FileReport {
-            path: path.display().to_string(),
-            ..FileReport::default()
-        };
-        let mut source = match Source::open(path) {
-            Ok(source) => source,
-            Err(why) => {
-                list.faults.push(format!("{}: {why}", report.path));
-                return Ok(());
-            }
-        };
-        let result = house::read(
-            &mut source.reader,
-            target,
-            &mut self.builder,
-            list,
-            &mut report,
-        );
-        // What looks damaged may be half written, so this is told instead.
-        let changed = source.has_changed();
-        match result {
-            Err(Stop::Build(error)) => return Err(error.into()),
-            _ if changed => list.faults.push(format!(
-                "{}: is being written; it will be read again",
-                report.path
-            )),
-            Err(Stop::Fault(fault)) => list.faults.push(fault),
-            Ok(()) => {}
-        }
-        list.files.push(report);
         Ok(())
     }
 
@@ -325,22 +384,13 @@ impl<'a> Loader<'a> {
         ] {
             let is_bindings = matches!(target, Target::Bindings(_));
             let mut list = ListReport::new(name, is_bindings, 0);
-            let mut report = FileReport {
-                path: format!("{name}.csv (built in)"),
-                ..FileReport::default()
-            };
-            match house::read(
-                text.as_bytes(),
-                target,
-                &mut self.builder,
-                &mut list,
-                &mut report,
-            ) {
+            let mut feed = Feed::new(&mut self.builder, &mut list, target);
+            let file = feed.start(format!("{name}.csv (built in)"))?;
+            match house::read(text.as_bytes(), file, &mut feed) {
                 Ok(()) => {}
                 Err(Stop::Build(error)) => return Err(error.into()),
                 Err(Stop::Fault(fault)) => list.faults.push(fault),
             }
-            list.files.push(report);
             self.report.lists.push(list);
         }
         self.names.push(("sample", rules));

@@ -27,10 +27,11 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use crate::config::Config;
 use crate::error::Failed;
 use crate::lists::LoadReport;
-use crate::load;
+use crate::load::{self, Previous};
 use crate::metrics::{Counters, Tally};
 use crate::net::Clock;
 use crate::policy::{Register, Rulebook};
+use crate::state::{self, Stamps, State};
 
 /// How long the files must be left alone before they are read: copying a list
 /// takes a while, and several are often replaced together.
@@ -55,6 +56,8 @@ pub struct Reloader {
     wanted: Config,
     /// The files as they were before they were read last.
     seen: Fingerprint,
+    /// The lists in force.
+    previous: Previous,
     /// Where it is published.
     register: Arc<Register>,
     /// What was done.
@@ -101,6 +104,7 @@ impl Reloader {
             wanted: config.clone(),
             path,
             config,
+            previous: Previous::default(),
             register,
             counters,
         }
@@ -114,6 +118,13 @@ impl Reloader {
         self
     }
 
+    /// The same with what is known of the lists in force.
+    #[must_use]
+    pub fn after(mut self, previous: Previous) -> Self {
+        self.previous = previous;
+        self
+    }
+
     /// Reloads once.
     ///
     /// # Errors
@@ -121,16 +132,18 @@ impl Reloader {
     /// What is wrong with the configuration or the lists; the register in
     /// force is then untouched.
     pub fn reload(&mut self) -> Result<LoadReport, Failed> {
-        let loaded = self.load().and_then(|(config, loaded)| {
+        let loaded = self.load().and_then(|(config, stamps, loaded)| {
             self.refuse_vanished(&loaded.report)?;
-            Ok((config, loaded))
+            Ok((config, stamps, loaded))
         });
         let mut tally = Tally::default();
         let result = match loaded {
-            Ok((config, loaded)) => {
+            Ok((config, stamps, loaded)) => {
                 tally.reloads = 1;
                 self.config = config;
+                self.previous = Previous::of(&loaded.report);
                 retire(self.register.publish(loaded.rulebook));
+                keep(&self.config, &stamps, &loaded.report);
                 Ok(loaded.report)
             }
             Err(failed) => {
@@ -143,7 +156,7 @@ impl Reloader {
     }
 
     /// Reads the configuration and everything that it names.
-    fn load(&mut self) -> Result<(Config, load::Loaded), Failed> {
+    fn load(&mut self) -> Result<(Config, Stamps, load::Loaded), Failed> {
         // Looked at before reading, so that no change goes unseen.
         self.seen = Fingerprint::of(self.path.as_deref(), &self.wanted);
         if let Some(path) = &self.path {
@@ -159,8 +172,9 @@ impl Reloader {
             self.seen.lists = Fingerprint::of_lists(&config);
             self.wanted = config;
         }
-        let loaded = load::load(&self.wanted)?;
-        Ok((self.wanted.clone(), loaded))
+        let stamps = Stamps::take(&self.wanted);
+        let loaded = load::load_after(&self.wanted, &self.previous)?;
+        Ok((self.wanted.clone(), stamps, loaded))
     }
 
     /// Refuses a register in which a list has lost all its files: a directory
@@ -387,6 +401,21 @@ impl Fingerprint {
             stamp.ok().hash(&mut hasher);
         }
         hasher.finish()
+    }
+}
+
+/// Keeps the files of lists that are in force, if the configuration says so.
+/// That they cannot be kept is no reason not to use them.
+pub(crate) fn keep(config: &Config, stamps: &Stamps, report: &LoadReport) {
+    let Some(state) = State::of(config) else {
+        return;
+    };
+    match state.save(stamps, report, state::now()) {
+        Ok(Some(number)) => tracing::info!("the files of the lists are kept as load {number}"),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(
+            "the files of the lists cannot be kept in `state_dir` ({error}); `weir restore` has older ones"
+        ),
     }
 }
 

@@ -52,12 +52,13 @@ fn every_key_is_in_the_printed_configuration() {
     // What the parser would have accepted in place of an unknown key is the
     // full list of the keys of that table.
     let tables = [
-        ("", "diameter register list binding special policy log"),
+        ("", "diameter register list binding tac special policy log"),
         ("[diameter]", ""),
         ("[[diameter.peer]]", ""),
         ("[register]", ""),
         ("[[list]]", ""),
         ("[[binding]]", ""),
+        ("[[tac]]", ""),
         ("[[special]]", ""),
         ("[[policy]]", ""),
         ("[log]", ""),
@@ -333,7 +334,7 @@ fn mistakes_are_told_in_one_line_with_their_place() {
         ),
         (
             "[[list]]\nname = \"x\"\nstatus = \"black\"\npath = \"x\"\nformat = \"dirbs\"",
-            "weir.toml:5:10: `format` in [[list]]: unknown variant `dirbs`, expected `csv`",
+            "weir.toml:5:10: `format` in [[list]]: unknown variant `dirbs`, expected one of `csv`, `dirbs-blacklist`, `dirbs-notifications`, `dirbs-exceptions`, `dirbs-pairing`, `pyhss`, `open5gs`, `eagle`, `gsma-tac`, `osmocom-tac`",
         ),
         (
             "[register]\nsample = true\n[[binding]]\npath = \"x\"",
@@ -354,6 +355,26 @@ fn mistakes_are_told_in_one_line_with_their_place() {
         (
             "[[policy]]\nname = \"p\"\nmatch = { imsi_range = \"001019-001010\" }",
             "weir.toml:3:24: `imsi_range` in `match` of [[policy]]: `001019-001010` is no IMSI range: the first is above the last",
+        ),
+        (
+            "[[list]]\nname = \"x\"\nstatus = \"black\"\npath = \"x\"\nformat = \"gsma-tac\"",
+            "weir.toml:5:10: `format` in [[list]]: `gsma-tac` is for [[tac]]",
+        ),
+        (
+            "[[list]]\nname = \"x\"\nstatus = \"grey\"\npath = \"x\"\nformat = \"dirbs-blacklist\"",
+            "weir.toml:3:10: `status` in [[list]] is greylisted, but what a list of `dirbs-blacklist` names is blacklisted; write blacklisted",
+        ),
+        (
+            "[[list]]\nname = \"x\"\nstatus = \"grey\"\npath = \"x\"\nstrict_svn = true",
+            "weir.toml:5:14: `strict_svn` in [[list]] is for the format `open5gs` only",
+        ),
+        (
+            "[register]\nmax_change = \"0.25\"",
+            "weir.toml:2:14: `max_change` in [register]: `0.25` is no percentage; write for example \"25%\", or \"off\" for any change",
+        ),
+        (
+            "[register]\nkeep = 0",
+            "weir.toml:2:8: `keep` in [register] is 0; allowed are 1 to 100",
         ),
         (
             "[register]\nunlisted = { status = \"grey\", until = \"soon\" }",

@@ -9,7 +9,8 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::error::Failed;
 use crate::lists::ListReport;
-use crate::load;
+use crate::load::{self, Previous};
+use crate::state::State;
 
 use super::{print_json, printed};
 
@@ -52,7 +53,9 @@ impl ConfigArgs {
 /// Reads a configuration and everything that it names.
 fn check(path: &Path) -> Result<Checked, Failed> {
     let config = Config::load(path)?;
-    let loaded = load::load(&config)?;
+    // Against what was in force last, as a start of the server would.
+    let previous = State::of(&config).map_or_else(Previous::default, |state| state.previous());
+    let loaded = load::load_after(&config, &previous)?;
     let policies = loaded.rulebook.policies();
     Ok(Checked {
         ok: true,

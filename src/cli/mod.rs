@@ -4,6 +4,7 @@ pub mod check;
 pub mod config;
 pub mod explain;
 pub mod replay;
+pub mod restore;
 pub mod serve;
 
 use std::io::{self, Write};
@@ -48,6 +49,8 @@ pub enum Command {
     /// Feed the requests of a packet capture through the EIR, or to a server,
     /// and show where the answers differ from the recorded ones.
     Replay(replay::ReplayArgs),
+    /// Put the files of the lists back that were in force last, or before.
+    Restore(restore::RestoreArgs),
     /// Print the commented default configuration, or check one.
     Config(config::ConfigArgs),
 }
@@ -68,6 +71,7 @@ impl Cli {
             Command::Check(args) => args.run(&mut out),
             Command::Explain(args) => args.run(&mut out),
             Command::Replay(args) => args.run(&mut out),
+            Command::Restore(args) => args.run(&mut out),
             Command::Config(args) => args.run(&mut out),
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
@@ -17,11 +18,12 @@ use crate::base::node::{Admission, KnownPeer, Limits, NodeSettings, is_identity}
 use crate::config::{Config, ListenAddress};
 use crate::error::Failed;
 use crate::lists::LoadReport;
-use crate::load;
+use crate::load::{self, Previous};
 use crate::metrics::Counters;
 use crate::net::{Clock, Server};
 use crate::policy::Register;
-use crate::reload::{Fingerprint, Reloader};
+use crate::reload::{self, Fingerprint, Reloader};
+use crate::state::{Stamps, State};
 
 /// How often the counters are logged while they change: often enough for a
 /// look at the log, too seldom to fill it.
@@ -70,7 +72,13 @@ impl ServeArgs {
         let config = self.configuration(&file)?;
         let _log = start_log(&config);
         let seen = Fingerprint::of(self.config.as_deref(), &file);
-        let loaded = load::load(&config)?;
+        let state = State::of(&config);
+        let stamps = Stamps::take(&config);
+        let previous = state
+            .as_ref()
+            .map_or_else(Previous::default, State::previous);
+        let loaded = load::load_after(&config, &previous)?;
+        reload::keep(&config, &stamps, &loaded.report);
         let register = Arc::new(Register::new(loaded.rulebook));
         let counters = Arc::new(Counters::default());
         let node = Arc::new(node(&config));
@@ -85,7 +93,8 @@ impl ServeArgs {
                 Server::bind(&config, node, Arc::clone(&register), Arc::clone(&counters)).await?;
             let reloader =
                 Reloader::new(self.config.clone(), file, register, Arc::clone(&counters))
-                    .since(seen);
+                    .since(seen)
+                    .after(Previous::of(&loaded.report));
             let reload = reloader.spawn()?;
             // A server whose standard output is gone serves all the same.
             if let Err(error) = self.banner(&config, &server, &loaded.report) {
@@ -97,10 +106,20 @@ impl ServeArgs {
                 );
             }
             let report = tokio::spawn(report(Arc::clone(&counters)));
-            server.run(signals.wait_for_stop(&reload)).await;
+            let (stop, stopped) = oneshot::channel();
+            let stopped = async {
+                // Fails only when nobody is left to stop the server.
+                let _ = stopped.await;
+            };
+            let result = tokio::select! {
+                () = server.run(stopped) => Ok(()),
+                () = signals.pass_on(reload, stop) => {
+                    Err(Failed::new("stopped at once by the second signal"))
+                }
+            };
             report.abort();
             tracing::info!("stopped; {}", counters.total());
-            Ok(())
+            result
         })
     }
 
@@ -319,9 +338,9 @@ impl Signals {
         })
     }
 
-    /// Passes reloads on until the first signal to stop; from then on, the
-    /// second one ends the process.
-    async fn wait_for_stop(mut self, reload: &crate::reload::Handle) {
+    /// Passes reloads on until the first signal to stop, and tells so; done
+    /// at the second one.
+    async fn pass_on(mut self, reload: reload::Handle, stop: oneshot::Sender<()>) {
         loop {
             tokio::select! {
                 _ = self.reload.recv() => reload.reload(),
@@ -330,14 +349,11 @@ impl Signals {
             }
         }
         tracing::info!("stopping: disconnecting all peers");
-        // The same receivers, so that no signal is lost in between.
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
-            }
-            tracing::warn!("stopped at once by the second signal");
-            std::process::exit(i32::from(crate::error::EXIT_FAILED));
-        });
+        // Fails only if the server has stopped already.
+        let _ = stop.send(());
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

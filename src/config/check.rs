@@ -198,7 +198,7 @@ impl Check {
 
     /// Checks `[register]`, the lists and the bindings.
     fn register(&mut self, config: &Config) {
-        if config.register.sample && !(config.lists.is_empty() && config.bindings.is_empty()) {
+        if config.register.sample && config.paths().next().is_some() {
             self.fault(
                 &[&"register", &"sample"],
                 "is true beside lists of your own; remove it, the sample is of test IMEIs"
@@ -213,6 +213,14 @@ impl Check {
                 &list.name,
             );
             self.paths("list", index, &list.path);
+            self.format("list", index, list.format, list.strict_svn);
+            if list.format.blacklists() && list.status != Status::Blacklisted {
+                let message = format!(
+                    "is {}, but what a list of `{}` names is blacklisted; write blacklisted",
+                    list.status, list.format
+                );
+                self.fault(&[&"list", &index, &"status"], message);
+            }
         }
         for (index, binding) in config.bindings.iter().enumerate() {
             let place = index.to_string();
@@ -222,6 +230,24 @@ impl Check {
             };
             self.name(&mut names, path, binding.name());
             self.paths("binding", index, &binding.path);
+            self.format("binding", index, binding.format, binding.strict_svn);
+        }
+        for (index, tac) in config.tacs.iter().enumerate() {
+            let place = index.to_string();
+            let path: &[&str] = match tac.name {
+                Some(_) => &["tac", &place, "name"],
+                None => &["tac", &place, "path"],
+            };
+            self.name(&mut names, path, tac.name());
+            self.paths("tac", index, &tac.path);
+            self.format("tac", index, tac.format, false);
+        }
+        if !(MIN_KEEP..=MAX_KEEP).contains(&config.register.keep) {
+            let message = format!(
+                "is {}; allowed are {MIN_KEEP} to {MAX_KEEP}",
+                config.register.keep
+            );
+            self.fault(&[&"register", &"keep"], message);
         }
         for (index, special) in config.specials.iter().enumerate() {
             let place = index.to_string();
@@ -359,6 +385,21 @@ impl Check {
                 &path,
                 format!("the name `{name}` is taken; names must differ, give another `name`"),
             );
+        }
+    }
+
+    /// Checks that a table takes a format, and the options of it.
+    fn format(&mut self, table: &str, index: usize, format: ListFormat, strict_svn: bool) {
+        // The house format has columns for models as well.
+        let fits = format.tables().contains(&table) || format == ListFormat::Csv;
+        if !fits {
+            let tables = format.tables().join("]] or [[");
+            let message = format!("`{format}` is for [[{tables}]]");
+            self.fault(&[&table, &index, &"format"], message);
+        }
+        if strict_svn && format != ListFormat::Open5gs {
+            let message = format!("is for the format `{}` only", ListFormat::Open5gs);
+            self.fault(&[&table, &index, &"strict_svn"], message);
         }
     }
 

@@ -30,7 +30,8 @@ use crate::time::UnixTime;
 
 pub(crate) use self::check::split_imsi_range;
 pub use self::locate::{ConfigError, Problem};
-pub use self::text::{ListenAddress, Transport};
+pub use self::text::{ListenAddress, MaxChange, Transport};
+pub use crate::lists::ListFormat;
 
 //----------- Config ----------------------------------------------------------
 
@@ -50,6 +51,9 @@ pub struct Config {
     /// The lists that tie an IMSI to its devices.
     #[serde(default, rename = "binding")]
     pub bindings: Vec<Binding>,
+    /// The files that name the models of devices.
+    #[serde(default, rename = "tac")]
+    pub tacs: Vec<TacFile>,
     /// The lists of devices that are conspicuous by their digits.
     #[serde(default, rename = "special")]
     pub specials: Vec<SpecialList>,
@@ -109,6 +113,21 @@ impl Config {
         self.base_dir.join(&self.register.lists_dir)
     }
 
+    /// The directory in which the files of past loads are kept, if they are.
+    #[must_use]
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        let dir = self.register.state_dir.as_ref()?;
+        Some(self.base_dir.join(dir))
+    }
+
+    /// The paths and patterns of all lists, bindings and files of TACs.
+    pub fn paths(&self) -> impl Iterator<Item = &[String]> {
+        let lists = self.lists.iter().map(|list| list.path.as_slice());
+        let bindings = self.bindings.iter().map(|binding| binding.path.as_slice());
+        let tacs = self.tacs.iter().map(|tac| tac.path.as_slice());
+        lists.chain(bindings).chain(tacs)
+    }
+
     /// What is allowed but most likely not meant, one line each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
@@ -128,6 +147,7 @@ impl Default for Config {
             },
             lists: Vec::new(),
             bindings: Vec::new(),
+            tacs: Vec::new(),
             specials: Vec::new(),
             policies: Vec::new(),
             log: Log::default(),
@@ -295,6 +315,17 @@ pub struct Peer {
 /// is lost unseen.
 pub const DEFAULT_MAX_BAD_LINES: u64 = 0;
 
+/// By how many percent a list may grow or shrink at a reload: national lists
+/// change by less than a hundredth a day, and half a file is a half.
+pub const DEFAULT_MAX_CHANGE: u32 = 25;
+
+/// Loads that are kept: the one in force, and two to go back to.
+pub const DEFAULT_KEEP: usize = 3;
+/// At least the one in force.
+pub const MIN_KEEP: usize = 1;
+/// More are a backup, which is better kept elsewhere.
+pub const MAX_KEEP: usize = 100;
+
 /// `[register]`: what the lists have in common, and the default policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -319,6 +350,15 @@ pub struct Register {
     /// Bad lines that each list may have; see the same key of a list.
     #[serde(deserialize_with = "text::whole_number")]
     pub max_bad_lines: u64,
+    /// How much a list may grow or shrink at a reload; see the same key of a
+    /// list.
+    pub max_change: MaxChange,
+    /// Where the files of the lists that were in force last are kept; relative
+    /// to the configuration file's directory. They are not if absent.
+    pub state_dir: Option<PathBuf>,
+    /// How many loads are kept there.
+    #[serde(deserialize_with = "text::whole_number")]
+    pub keep: usize,
     /// Whether a change of a list's file loads the lists anew.
     pub watch: bool,
 }
@@ -333,6 +373,9 @@ impl Default for Register {
             malformed: Malformed::Fault,
             combine: Combine::Strictest,
             max_bad_lines: DEFAULT_MAX_BAD_LINES,
+            max_change: MaxChange::default(),
+            state_dir: None,
+            keep: DEFAULT_KEEP,
             watch: true,
         }
     }
@@ -356,19 +399,20 @@ pub struct List {
     /// How its files are written.
     #[serde(default)]
     pub format: ListFormat,
+    /// Whether a record of Open5GS with a software version is of that version
+    /// only.
+    #[serde(default)]
+    pub strict_svn: bool,
+    /// Overrides `max_change` of `[register]`.
+    #[serde(default)]
+    pub max_change: Option<MaxChange>,
+    /// Whether a list that makes no sense is refused although its lines do.
+    #[serde(default = "default_true")]
+    pub guard_rails: bool,
     /// Whether it is only tried: it has no say, and what it would have said is
     /// counted.
     #[serde(default)]
     pub shadow: bool,
-}
-
-/// How the files of a list are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ListFormat {
-    /// Weir's own: CSV with a header line, see [`crate::lists`].
-    #[default]
-    Csv,
 }
 
 /// `[[binding]]`: IMSIs and the devices that each may be used in.
@@ -392,6 +436,18 @@ pub struct Binding {
     /// Overrides `max_bad_lines` of `[register]`.
     #[serde(default, deserialize_with = "text::optional_whole_number")]
     pub max_bad_lines: Option<u64>,
+    /// How its files are written.
+    #[serde(default)]
+    pub format: ListFormat,
+    /// As of a list.
+    #[serde(default)]
+    pub strict_svn: bool,
+    /// As of a list.
+    #[serde(default)]
+    pub max_change: Option<MaxChange>,
+    /// As of a list.
+    #[serde(default = "default_true")]
+    pub guard_rails: bool,
     /// Whether it is only tried, as of a list.
     #[serde(default)]
     pub shadow: bool,
@@ -405,24 +461,73 @@ impl Binding {
         if let Some(name) = &self.name {
             return name;
         }
-        let path = self.path.first().map_or("", String::as_str);
-        let fixed = path.split(['*', '?', '[']).next().unwrap_or_default();
-        let (dir, file) = match fixed.rfind('/') {
-            Some(slash) => fixed.split_at(slash + 1),
-            None => ("", fixed),
-        };
-        let stem = file.split('.').next().unwrap_or_default();
-        let name = match fixed.get(..dir.len() + stem.len()) {
-            Some(name) => name.trim_end_matches('/'),
-            None => fixed,
-        };
-        if name.is_empty() { "binding" } else { name }
+        name_of_path(&self.path, "binding")
     }
+}
+
+/// The first path cut before its first wildcard and suffix, or `default` if
+/// nothing is left.
+fn name_of_path<'a>(paths: &'a [String], default: &'a str) -> &'a str {
+    let path = paths.first().map_or("", String::as_str);
+    let fixed = path.split(['*', '?', '[']).next().unwrap_or_default();
+    let (dir, file) = match fixed.rfind('/') {
+        Some(slash) => fixed.split_at(slash + 1),
+        None => ("", fixed),
+    };
+    let stem = file.split('.').next().unwrap_or_default();
+    let name = match fixed.get(..dir.len() + stem.len()) {
+        Some(name) => name.trim_end_matches('/'),
+        None => fixed,
+    };
+    if name.is_empty() { default } else { name }
+}
+
+/// What is on unless configured otherwise.
+fn default_true() -> bool {
+    true
 }
 
 /// The status of a bound IMSI in a foreign device, unless configured.
 fn default_mismatch() -> Status {
     Status::Blacklisted
+}
+
+//----------- TacFile ---------------------------------------------------------
+
+/// `[[tac]]`: files that name the model of each TAC, for explanations and for
+/// rules about unallocated TACs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TacFile {
+    /// The name that reports use; the first path without its suffixes if
+    /// absent, as of a binding.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Files or patterns, as of a list.
+    #[serde(deserialize_with = "text::one_or_many")]
+    pub path: Vec<String>,
+    /// How the files are written: `gsma-tac`, `osmocom-tac` or `csv`.
+    pub format: ListFormat,
+    /// Overrides `max_bad_lines` of `[register]`.
+    #[serde(default, deserialize_with = "text::optional_whole_number")]
+    pub max_bad_lines: Option<u64>,
+    /// As of a list.
+    #[serde(default)]
+    pub max_change: Option<MaxChange>,
+    /// As of a list.
+    #[serde(default = "default_true")]
+    pub guard_rails: bool,
+}
+
+impl TacFile {
+    /// The configured name, or that of the path.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match &self.name {
+            Some(name) => name,
+            None => name_of_path(&self.path, "tac"),
+        }
+    }
 }
 
 //----------- Special ---------------------------------------------------------

@@ -149,6 +149,67 @@ fn split_port(text: &str) -> Result<(&str, u16), String> {
     }
 }
 
+//----------- MaxChange -------------------------------------------------------
+
+/// By how many percent a list may change: `"25%"`, or `"off"` for any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxChange(Option<u32>);
+
+impl MaxChange {
+    /// The percentage; `None` if any change is allowed.
+    #[must_use]
+    pub const fn percent(self) -> Option<u32> {
+        self.0
+    }
+}
+
+impl Default for MaxChange {
+    fn default() -> Self {
+        Self(Some(super::DEFAULT_MAX_CHANGE))
+    }
+}
+
+impl FromStr for MaxChange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let number = text.strip_suffix('%').map(str::trim_end);
+        let digits = number.filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+        match digits.and_then(|number| number.parse().ok()) {
+            Some(percent) if percent > 0 => Ok(Self(Some(percent))),
+            _ => Err(format!(
+                "`{text}` is no percentage; write for example \"25%\", or \"off\" for any change"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for MaxChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(percent) => write!(f, "{percent}%"),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+impl Serialize for MaxChange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for MaxChange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
+    }
+}
+
 //----------- Durations -------------------------------------------------------
 
 /// A duration as a number and a unit: `"30s"`.

@@ -9,7 +9,10 @@ use super::index::RuleIndexBuilder;
 use super::record::{NONE, Records};
 use super::snapshot::{Bindings, Catalogue, List, ListKind, Rules, Source};
 use super::texts::TextsBuilder;
-use super::{BindingSpec, Counts, FileId, ListId, RuleId, RuleSpec, Snapshot, Status, Tac, Terms};
+use super::{
+    BindingSpec, Counts, ExceptionSpec, FileId, ListId, RuleId, RuleSpec, Scope, Snapshot, Status,
+    Tac, Terms, Validity,
+};
 
 //----------- Builder ---------------------------------------------------------
 
@@ -180,6 +183,69 @@ impl Builder {
         Ok(())
     }
 
+    /// Lets a subscriber use devices although they are blacklisted, by a list
+    /// that has no rules about them itself.
+    ///
+    /// It is kept as a blacklisted rule that no device is judged by, so that
+    /// an explanation finds file and line of it.
+    ///
+    /// # Errors
+    ///
+    /// If the list or the file is not of this builder, or there are too many
+    /// exceptions.
+    pub fn exception(
+        &mut self,
+        list: ListId,
+        exception: ExceptionSpec<'_>,
+    ) -> Result<(), BuildError> {
+        let Some(ListKind::Rules { .. }) = self.kind_of(list) else {
+            return Err(BuildError::List);
+        };
+        let terms = self.terms.intern(Terms {
+            list,
+            status: Status::Blacklisted,
+            validity: exception.validity,
+        })?;
+        let source = self.intern_source(exception.file, exception.reason)?;
+        let number = self
+            .rules
+            .push(exception.scope, terms, source, exception.line)
+            .ok_or(BuildError::TooMany("exceptions"))?;
+        self.exceptions
+            .push(exception.imsi, RuleId(number))
+            .ok_or(BuildError::TooMany("exceptions"))?;
+        self.count_entry(list);
+        Ok(())
+    }
+
+    /// A rule of the same list about exactly the same devices, at a time that
+    /// they share, with a status that is none of `statuses`. Ranges are not
+    /// looked at, and of very many rules about one device only the last.
+    #[must_use]
+    pub fn contradiction(
+        &self,
+        list: ListId,
+        scope: Scope,
+        validity: Validity,
+        statuses: &[Status],
+    ) -> Option<Contradiction<'_>> {
+        let chain = self.rules.chain(self.index.find(scope));
+        chain
+            .take(CONTRADICTIONS_LOOKED_AT)
+            .find_map(|(_, record)| {
+                let terms = self.terms.values.get(record.terms as usize)?;
+                let differs = terms.list == list
+                    && !statuses.contains(&terms.status)
+                    && terms.validity.overlaps(validity);
+                let source = self.sources.values.get(record.source as usize)?;
+                differs.then_some(Contradiction {
+                    status: terms.status,
+                    file: self.files.get(source.file.0 as usize)?,
+                    line: record.line,
+                })
+            })
+    }
+
     /// Names the model of all devices with a TAC. Of several names for one
     /// TAC the first stays: the file that is read first knows best.
     ///
@@ -269,6 +335,24 @@ impl Builder {
         };
         self.sources.intern(Source { file, reason })
     }
+}
+
+//----------- Contradiction ---------------------------------------------------
+
+/// How many rules about the same devices are looked at for a contradiction: a
+/// device is on a handful of lists, and a list that repeats one device for
+/// ever must not take for ever.
+const CONTRADICTIONS_LOOKED_AT: usize = 32;
+
+/// A rule that says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contradiction<'a> {
+    /// What it says.
+    pub status: Status,
+    /// The file it stands in.
+    pub file: &'a str,
+    /// The line of the file.
+    pub line: u32,
 }
 
 //----------- BuildError ------------------------------------------------------

@@ -143,6 +143,23 @@ impl RuleIndexBuilder {
         }
     }
 
+    /// The last rule that was added about exactly these devices; none of
+    /// ranges, which are not indexed before the end.
+    pub(super) fn find(&self, scope: Scope) -> Option<u32> {
+        let index = &self.index;
+        match scope {
+            Scope::DeviceSvn(device, svn) => index.device_svns.find(device_svn_key(device, svn)),
+            Scope::Device(device) => index.devices.find(device.number()),
+            // Those are not in files.
+            Scope::Range { .. } | Scope::Special(_) => None,
+            Scope::Tac(tac) => index.tacs.get(&tac.number()).copied(),
+            Scope::TacPrefix(prefix) => {
+                let prefixes = index.prefixes.get(prefix.digits() - 1)?;
+                prefixes.get(&prefix.number()).copied()
+            }
+        }
+    }
+
     /// The index.
     pub(super) fn finish(self) -> RuleIndex {
         RuleIndex {

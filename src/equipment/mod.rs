@@ -30,13 +30,13 @@ mod status;
 mod tac;
 mod texts;
 
-pub use self::builder::{BuildError, Builder};
+pub use self::builder::{BuildError, Builder, Contradiction};
 pub use self::directory::{Model, TacDirectory};
 pub use self::imei::{CheckDigit, Device, Imei, ImeiError, Svn};
 pub use self::imsi::{Imsi, ImsiError};
 pub use self::rule::{
-    BindingId, BindingSpec, FileId, ListId, RuleId, RuleKind, RuleSpec, Scope, Standing,
-    Subscribers, Validity,
+    BindingId, BindingSpec, ExceptionSpec, FileId, ListId, RuleId, RuleKind, RuleSpec, Scope,
+    Standing, Subscribers, Validity,
 };
 pub use self::snapshot::{BindingView, Counts, ListKind, ListView, RuleView, Snapshot};
 pub use self::special::Special;

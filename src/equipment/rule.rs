@@ -148,6 +148,16 @@ impl Validity {
         self.standing(now) == Standing::Effective
     }
 
+    /// Whether there is a second within the limits of both.
+    #[must_use]
+    pub fn overlaps(self, other: Self) -> bool {
+        let ends_before = |a: Self, b: Self| match (a.until, b.from) {
+            (Some(until), Some(from)) => until < from,
+            _ => false,
+        };
+        !ends_before(self, other) && !ends_before(other, self)
+    }
+
     /// Where the time stands.
     #[must_use]
     pub fn standing(self, now: UnixTime) -> Standing {
@@ -201,6 +211,24 @@ pub struct RuleSpec<'a> {
     /// a rule with another status.
     pub exceptions: &'a [Imsi],
     /// The file that the rule stands in.
+    pub file: FileId,
+    /// The line of the file, from 1.
+    pub line: u32,
+}
+
+/// One exception without a rule of its own, as a list hands it to the
+/// [`Builder`](super::Builder).
+#[derive(Clone, Copy, Debug)]
+pub struct ExceptionSpec<'a> {
+    /// Who may use the devices.
+    pub imsi: Imsi,
+    /// Which devices, whatever list has blacklisted them.
+    pub scope: Scope,
+    /// When.
+    pub validity: Validity,
+    /// Why, for people.
+    pub reason: Option<&'a str>,
+    /// The file that the exception stands in.
     pub file: FileId,
     /// The line of the file, from 1.
     pub line: u32,

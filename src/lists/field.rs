@@ -42,6 +42,13 @@ pub(crate) fn imei(text: &[u8]) -> Result<Imei, String> {
     })
 }
 
+/// Whether a number looks like an IMEI that a spreadsheet has taken a leading
+/// zero from: thirteen digits. (What lost its zero and still has fourteen
+/// cannot be told from another device.)
+pub(crate) fn lost_a_zero(text: &[u8]) -> bool {
+    text.len() == 13 && text.iter().all(u8::is_ascii_digit)
+}
+
 /// Reads a software version of two digits.
 pub(crate) fn svn(text: &[u8]) -> Result<Svn, String> {
     Svn::from_digits(text).ok_or_else(|| match text {

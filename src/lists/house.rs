@@ -2,117 +2,66 @@
 
 use std::io::BufRead;
 
-use crate::equipment::{
-    BindingSpec, BuildError, Builder, CheckDigit, FileId, Imei, Imsi, ListId, RuleSpec, Scope,
-    Status, Subscribers, Validity,
-};
+use crate::equipment::{BuildError, Imei, Imsi, Scope, Status, Subscribers, Validity};
 
+use super::feed::{At, Draft, Feed, Refusal, Stop, Target};
 use super::field::{self, End};
 use super::lines::{LineError, Lines, MAX_LINE};
-use super::report::{Bad, FileReport, ListReport, plural};
+use super::report::{Bad, plural};
 use super::source::plain;
 use super::table::{Column, Header, Row};
 
-/// What the lines of a file become.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Target {
-    /// Rules, with this status unless a line has its own.
-    Rules(ListId, Status),
-    /// Bindings.
-    Bindings(ListId),
-}
-
-/// Why the rest of a file was not read.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// Something is wrong with the file; complete with its path.
-    Fault(String),
-    /// The register is full.
-    Build(BuildError),
-}
-
-impl From<BuildError> for Stop {
-    fn from(error: BuildError) -> Self {
-        Self::Build(error)
-    }
-}
-
-/// Reads a file of the house format into the builder.
+/// Reads a file of the house format.
 ///
-/// Bad lines are noted in `list` and left out; what was read is counted in
-/// `report`, also if reading stops early.
-pub(crate) fn read(
-    reader: impl BufRead,
-    target: Target,
-    builder: &mut Builder,
-    list: &mut ListReport,
-    report: &mut FileReport,
-) -> Result<(), Stop> {
+/// Bad lines are noted and left out; what was read is counted also if reading
+/// stops early.
+pub(crate) fn read(reader: impl BufRead, file: usize, feed: &mut Feed<'_>) -> Result<(), Stop> {
     let mut lines = Lines::new(reader);
-    let result = read_lines(&mut lines, target, builder, list, report);
-    report.lines = lines.number();
-    report.bytes = lines.bytes();
+    let result = read_lines(&mut lines, file, feed);
+    feed.read(file, lines.number(), lines.bytes());
     result
 }
 
 /// The header, then line by line.
 fn read_lines(
     lines: &mut Lines<impl BufRead>,
-    target: Target,
-    builder: &mut Builder,
-    list: &mut ListReport,
-    report: &mut FileReport,
+    file: usize,
+    feed: &mut Feed<'_>,
 ) -> Result<(), Stop> {
-    let file = builder.file(&report.path)?;
     let mut row = Row::new();
-    let header = read_header(lines, &mut row, target, report)?;
-    report.warnings.extend(header.warnings.iter().cloned());
+    let header = read_header(lines, &mut row, file, feed)?;
+    for warning in &header.warnings {
+        feed.warn(file, warning.clone());
+    }
     let mut entry = Entry {
-        target,
-        file,
         header,
         exceptions: Vec::new(),
     };
-    let mut first_wrong_digit = None;
     loop {
         let read = match lines.next() {
             Ok(None) => break,
             Ok(Some(line)) if is_skipped(line) => continue,
             Ok(Some(line)) => row.read(line),
-            Err(error) => return Err(stop(error, &report.path, lines.number())),
+            Err(error) => return Err(stop(&error, file, lines.number(), feed)),
         };
         if read.is_ok() && row.is_blank() {
             continue;
         }
-        let line = lines.number();
+        let at = At {
+            file,
+            line: lines.number(),
+        };
+        let is_read = read.is_ok();
         let added = read
-            .map_err(Refusal::Row)
-            .and_then(|()| entry.add(&row, line, builder));
-        match added {
-            Ok(wrong) => {
-                report.entries += 1;
-                if wrong > 0 {
-                    report.wrong_check_digits += wrong;
-                    first_wrong_digit.get_or_insert(line);
-                }
-            }
-            Err(Refusal::Row(bad)) => {
-                report.bad_lines += 1;
-                let name = bad.place.and_then(|place| entry.header.name_at(place));
-                list.note(|| bad.in_line(&report.path, line, name));
-            }
-            Err(Refusal::Build(error)) => return Err(error.into()),
+            .map_err(Refusal::Line)
+            .and_then(|()| entry.add(&row, at, feed));
+        if is_read && let Err(Refusal::Line(_)) = added {
+            let imei = entry.header.field(&row, Column::Imei);
+            feed.list.lost_zeros += u64::from(field::lost_a_zero(imei));
         }
+        feed.settle(at, added, |place| entry.header.name_at(place))?;
     }
-    if let Some(line) = first_wrong_digit {
-        report.warnings.push(format!(
-            "{} with a wrong check digit, the first on line {line}; their devices count nonetheless",
-            plural(report.wrong_check_digits, "IMEI")
-        ));
-    }
-    if report.entries == 0 && report.bad_lines == 0 {
-        report.warnings.push("nothing but a header".to_owned());
-    }
+    feed.end(file, "without a meaning");
     Ok(())
 }
 
@@ -120,143 +69,103 @@ fn read_lines(
 fn read_header(
     lines: &mut Lines<impl BufRead>,
     row: &mut Row,
-    target: Target,
-    report: &FileReport,
+    file: usize,
+    feed: &Feed<'_>,
 ) -> Result<Header, Stop> {
     loop {
         let read = match lines.next() {
             Ok(None) => {
-                let path = &report.path;
-                return Err(Stop::Fault(format!(
-                    "{path}: is empty; its first line must name the columns, as in `imei,reason`"
-                )));
+                return Err(feed.fault(
+                    At { file, line: 0 },
+                    "is empty; its first line must name the columns, as in `imei,reason`",
+                ));
             }
             Ok(Some(line)) if is_skipped(line) => continue,
             Ok(Some(line)) => row.read(line),
-            Err(error) => return Err(stop(error, &report.path, lines.number())),
+            Err(error) => return Err(stop(&error, file, lines.number(), feed)),
         };
-        let bindings = matches!(target, Target::Bindings(_));
+        let bindings = matches!(feed.target, Target::Bindings(_));
         let header = read.and_then(|()| Header::parse(row, bindings));
         return header
-            .map_err(|bad| bad.in_line(&report.path, lines.number(), None))
+            .map_err(|bad| bad.in_line(feed.path(file), lines.number(), None))
             .map_err(|bad| Stop::Fault(bad.to_string()));
     }
 }
 
 /// Whether a line is blank or a comment.
-fn is_skipped(line: &[u8]) -> bool {
+pub(crate) fn is_skipped(line: &[u8]) -> bool {
     line.first() == Some(&b'#') || line.trim_ascii().is_empty()
 }
 
 /// Words an error of reading with the line it is about.
-fn stop(error: LineError, path: &str, line: u64) -> Stop {
-    Stop::Fault(match error {
-        LineError::TooLong => {
-            format!("{path}:{line}: a line of more than {MAX_LINE} bytes; is it a list?")
-        }
-        LineError::Encoding => format!("{path}:{line}: is UTF-16; save it as UTF-8"),
-        LineError::Read(error) => format!("{path}: {}, after line {line}", plain(&error)),
-    })
+pub(crate) fn stop(error: &LineError, file: usize, line: u64, feed: &Feed<'_>) -> Stop {
+    match error {
+        LineError::TooLong => feed.fault(
+            At { file, line },
+            &format!("a line of more than {MAX_LINE} bytes; is it a list?"),
+        ),
+        LineError::Encoding => feed.fault(At { file, line }, "is UTF-16; save it as UTF-8"),
+        LineError::Read(error) => feed.fault(
+            At { file, line: 0 },
+            &format!("{}, after line {line}", plain(error)),
+        ),
+    }
 }
 
 //----------- Entry -----------------------------------------------------------
 
 /// Turns rows into entries of one list.
 struct Entry {
-    /// The list, and the status of its rules.
-    target: Target,
-    /// The file, for the provenance of each entry.
-    file: FileId,
     /// Where the columns are.
     header: Header,
     /// The exceptions of one line, in a buffer that is used again.
     exceptions: Vec<Imsi>,
 }
 
-/// Why a row did not become an entry.
-enum Refusal {
-    /// The row is wrong.
-    Row(Bad),
-    /// The register is full.
-    Build(BuildError),
-}
-
-impl From<Bad> for Refusal {
-    fn from(bad: Bad) -> Self {
-        Self::Row(bad)
-    }
-}
-
-impl From<BuildError> for Refusal {
-    fn from(error: BuildError) -> Self {
-        Self::Build(error)
-    }
-}
-
 impl Entry {
-    /// Adds a row to the builder and returns how many of its IMEIs have a
-    /// wrong check digit, or says why it cannot be added.
-    fn add(&mut self, row: &Row, line: u64, builder: &mut Builder) -> Result<u64, Refusal> {
+    /// Adds a row, or says why it cannot be added.
+    fn add(&mut self, row: &Row, at: At, feed: &mut Feed<'_>) -> Result<(), Refusal> {
         let header = &self.header;
         if row.len() != header.width() {
-            return Err(Refusal::Row(Bad::new(format!(
+            return Err(Refusal::Line(Bad::new(format!(
                 "{}, but the header names {}; a field with a comma is written in double quotes",
                 plural(row.len() as u64, "field"),
                 plural(header.width() as u64, "column"),
             ))));
         }
-        let mut wrong_check_digits = 0;
-        let scope = scope(header, row, &mut wrong_check_digits)?;
-        let validity = validity(header, row)?;
-        let reason = match header.field(row, Column::Reason) {
-            [] => None,
-            text => Some(parsed(header, Column::Reason, field::reason(text))?),
+        let (scope, imeis) = scope(header, row)?;
+        let draft = Draft {
+            scope,
+            validity: validity(header, row)?,
+            reason: match header.field(row, Column::Reason) {
+                [] => None,
+                text => Some(parsed(header, Column::Reason, field::reason(text))?),
+            },
         };
-        let file = self.file;
-        // Lines beyond the fourth thousand million share a number.
-        let line = u32::try_from(line).unwrap_or(u32::MAX);
-        match self.target {
-            Target::Rules(list, default) => {
+        match feed.target {
+            Target::Rules(_, default) => {
                 let status = status(header, row, default)?;
                 exceptions(header, row, status, &mut self.exceptions)?;
-                let exceptions = &self.exceptions;
-                builder.rule(
-                    list,
-                    RuleSpec {
-                        scope,
-                        status,
-                        validity,
-                        reason,
-                        exceptions,
-                        file,
-                        line,
-                    },
-                )?;
+                feed.rule(at, draft, status, &self.exceptions)?;
+                // See `ListReport` for what is told from these.
+                let has_status = !header.field(row, Column::Status).is_empty();
+                feed.list.own_status += u64::from(has_status);
+                let like_binding =
+                    self.exceptions.len() == 1 && header.place(Column::Status).is_none();
+                feed.list.like_bindings += u64::from(like_binding);
             }
-            Target::Bindings(list) => {
-                let imsi = match header.field(row, Column::Imsi) {
-                    [] => return Err(bad_at(header, Column::Imsi, "is empty").into()),
-                    text => parsed(header, Column::Imsi, field::imsi(text))?,
-                };
-                builder.binding(
-                    list,
-                    BindingSpec {
-                        subscribers: Subscribers::One(imsi),
-                        scope,
-                        validity,
-                        reason,
-                        file,
-                        line,
-                    },
-                )?;
-            }
+            Target::Bindings(_) => feed.binding(at, draft, subscribers(header, row)?)?,
+            Target::Models => return Err(BuildError::List.into()),
         }
-        Ok(wrong_check_digits)
+        for imei in imeis.into_iter().flatten() {
+            feed.check_digit(at, imei);
+        }
+        Ok(())
     }
 }
 
-/// Reads which devices a row is about.
-fn scope(header: &Header, row: &Row, wrong_check_digits: &mut u64) -> Result<Scope, Bad> {
+/// Reads which devices a row is about, and gives the IMEIs that say so.
+fn scope(header: &Header, row: &Row) -> Result<(Scope, [Option<Imei>; 2]), Bad> {
     let field = |column| header.field(row, column);
     let mut given: Option<Column> = None;
     for column in [
@@ -279,13 +188,7 @@ fn scope(header: &Header, row: &Row, wrong_check_digits: &mut u64) -> Result<Sco
             }
         }
     }
-    let mut device = |column| {
-        let imei: Imei = parsed(header, column, field::imei(field(column)))?;
-        if imei.check_digit == CheckDigit::Wrong {
-            *wrong_check_digits += 1;
-        }
-        Ok(imei.device)
-    };
+    let imei = |column| parsed(header, column, field::imei(field(column)));
     let svn = match field(Column::Svn) {
         [] => None,
         text if given == Some(Column::Imei) => Some(parsed(header, Column::Svn, field::svn(text))?),
@@ -299,18 +202,21 @@ fn scope(header: &Header, row: &Row, wrong_check_digits: &mut u64) -> Result<Sco
     };
     match given {
         Some(Column::Imei) => {
-            let device = device(Column::Imei)?;
-            Ok(match svn {
-                Some(svn) => Scope::DeviceSvn(device, svn),
-                None => Scope::Device(device),
-            })
+            let imei = imei(Column::Imei)?;
+            let scope = match svn {
+                Some(svn) => Scope::DeviceSvn(imei.device, svn),
+                None => Scope::Device(imei.device),
+            };
+            Ok((scope, [Some(imei), None]))
         }
         Some(Column::Tac) => {
-            parsed(header, Column::Tac, field::tac(field(Column::Tac))).map(Scope::Tac)
+            let tac = parsed(header, Column::Tac, field::tac(field(Column::Tac)))?;
+            Ok((Scope::Tac(tac), [None; 2]))
         }
         Some(Column::TacPrefix) => {
             let prefix = field::tac_prefix(field(Column::TacPrefix));
-            parsed(header, Column::TacPrefix, prefix).map(Scope::TacPrefix)
+            let prefix = parsed(header, Column::TacPrefix, prefix)?;
+            Ok((Scope::TacPrefix(prefix), [None; 2]))
         }
         Some(_) => {
             for (column, other) in [
@@ -322,7 +228,8 @@ fn scope(header: &Header, row: &Row, wrong_check_digits: &mut u64) -> Result<Sco
                     return Err(bad_at(header, column, reason));
                 }
             }
-            let (from, to) = (device(Column::ImeiFrom)?, device(Column::ImeiTo)?);
+            let imeis = [imei(Column::ImeiFrom)?, imei(Column::ImeiTo)?];
+            let [from, to] = imeis.map(|imei| imei.device);
             if from > to {
                 return Err(bad_at(
                     header,
@@ -330,10 +237,52 @@ fn scope(header: &Header, row: &Row, wrong_check_digits: &mut u64) -> Result<Sco
                     format!("the range ends at {to}, before it starts at {from}"),
                 ));
             }
-            Ok(Scope::Range { from, to })
+            Ok((Scope::Range { from, to }, imeis.map(Some)))
         }
         None => Err(Bad::new(
             "names no device; one of `imei`, `tac`, `tac_prefix`, `imei_from` and `imei_to` must be given",
+        )),
+    }
+}
+
+/// Reads who is bound.
+fn subscribers(header: &Header, row: &Row) -> Result<Subscribers, Bad> {
+    let field = |column| header.field(row, column);
+    let imsi = |column| parsed(header, column, field::imsi(field(column)));
+    let one = field(Column::Imsi);
+    let ends = [Column::ImsiFrom, Column::ImsiTo];
+    match (one, ends.map(|end| field(end).is_empty())) {
+        ([], [true, true]) if header.place(Column::Imsi).is_none() => {
+            Err(bad_at(header, Column::ImsiFrom, "is empty"))
+        }
+        ([], [true, true]) => Err(bad_at(header, Column::Imsi, "is empty")),
+        (_, [true, true]) => imsi(Column::Imsi).map(Subscribers::One),
+        ([], [false, false]) => {
+            let [from, to] = [imsi(Column::ImsiFrom)?, imsi(Column::ImsiTo)?];
+            if from.digits() != to.digits() {
+                let reason = "has not as many digits as `imsi_from`";
+                return Err(bad_at(header, Column::ImsiTo, reason));
+            }
+            if from > to {
+                let reason = format!("the range ends at {to}, before it starts at {from}");
+                return Err(bad_at(header, Column::ImsiTo, reason));
+            }
+            Ok(Subscribers::Range { from, to })
+        }
+        ([], [true, false]) => Err(bad_at(
+            header,
+            Column::ImsiFrom,
+            "is empty, but `imsi_to` is not",
+        )),
+        ([], [false, true]) => Err(bad_at(
+            header,
+            Column::ImsiTo,
+            "is empty, but `imsi_from` is not",
+        )),
+        (_, [false, _] | [_, false]) => Err(bad_at(
+            header,
+            Column::Imsi,
+            "is given beside a range; a line has one subscriber or one range of them",
         )),
     }
 }

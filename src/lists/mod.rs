@@ -1,10 +1,18 @@
 //! Lists: files of rules and bindings, and how they become a register.
 //!
 //! ```text
-//! crate::load ─▶ source ─▶ lines ─▶ table ─▶ house ─▶ equipment::Builder
-//!                files,    one at   header,  rules,
-//!                gz, zst   a time   fields   bindings
+//! crate::load ─▶ source ─▶ open ─┬▶ house ───┬▶ feed ─▶ equipment::Builder
+//!                files,   which  ├▶ dirbs    │  rules, bindings, bad lines
+//!                gz, zst, reader ├▶ pyhss    │
+//!                zip             ├▶ open5gs  │
+//!                                ├▶ eagle    │
+//!                                └▶ tacs ────┘
 //! ```
+//!
+//! [`ListFormat`] names the formats. That of the house is below; each foreign
+//! one is described where it is read, with what it becomes and in what it
+//! differs from the register that it comes from: `dirbs`, `pyhss` (with
+//! `pattern` for its expressions), `open5gs`, `eagle`, `tacs`.
 //!
 //! # The house format
 //!
@@ -25,6 +33,7 @@
 //! | `imei_from`, `imei_to` | devices, both ends included | the same |
 //! | `status` | overrides the list's status | an error |
 //! | `imsi` | on a blacklisted rule: IMSIs that may use the device, joined by `\|` | the IMSI |
+//! | `imsi_from`, `imsi_to` | an error | in place of `imsi`: all from one to the other |
 //! | `from`, `until` | when it holds, both ends included | the same |
 //! | `reason` | free text for reports | the same |
 //!
@@ -41,16 +50,32 @@
 //!
 //! # What is wrong is refused
 //!
+//! A list that says two things of one device at one time contradicts itself:
+//! the second line is a bad one. So is a delta that takes away what is not
+//! there.
+//!
 //! A line that cannot be read is reported with file, line, column and reason.
 //! A list with more bad lines than `max_bad_lines` is refused, and with it the
 //! load: no register is made, the one in use stays. The same holds for a file
 //! that is missing, cut short, or written to while it is read.
 
+mod archive;
+mod dirbs;
+mod eagle;
+pub(crate) mod feed;
 pub(crate) mod field;
+mod format;
 pub(crate) mod house;
+mod json;
 mod lines;
+pub(crate) mod open;
+mod open5gs;
+mod pattern;
+mod pyhss;
 pub(crate) mod report;
 pub(crate) mod source;
 mod table;
+mod tacs;
 
+pub use self::format::ListFormat;
 pub use self::report::{BadLine, FileReport, ListReport, LoadReport};

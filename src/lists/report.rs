@@ -75,6 +75,8 @@ pub struct ListReport {
     pub name: String,
     /// Whether it holds bindings rather than rules.
     pub bindings: bool,
+    /// Whether it names models rather than rules.
+    pub models: bool,
     /// Bad lines that it may have.
     pub max_bad_lines: u64,
     /// Its files, in the order in which they were read.
@@ -86,6 +88,18 @@ pub struct ListReport {
     pub faults: Vec<String>,
     /// What is allowed but most likely not meant.
     pub warnings: Vec<String>,
+    /// Entries of the list that is in force, if there is one.
+    pub before: Option<u64>,
+    /// IMEIs that look as if a spreadsheet had taken a zero from them.
+    #[serde(skip)]
+    pub(crate) lost_zeros: u64,
+    /// Entries with a status of their own.
+    #[serde(skip)]
+    pub(crate) own_status: u64,
+    /// Rules with just one IMSI and no status of their own, which is how
+    /// bindings are written.
+    #[serde(skip)]
+    pub(crate) like_bindings: u64,
 }
 
 impl ListReport {
@@ -94,11 +108,16 @@ impl ListReport {
         Self {
             name: name.to_owned(),
             bindings,
+            models: false,
             max_bad_lines,
             files: Vec::new(),
             first_bad_lines: Vec::new(),
             faults: Vec::new(),
             warnings: Vec::new(),
+            before: None,
+            lost_zeros: 0,
+            own_status: 0,
+            like_bindings: 0,
         }
     }
 
@@ -130,17 +149,28 @@ impl ListReport {
 
 impl fmt::Display for ListReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.bindings {
-            true => "binding",
-            false => "rule",
+        let kind = match (self.bindings, self.models) {
+            (true, _) => "binding",
+            (_, true) => "model",
+            _ => "rule",
         };
         let files = plural(self.files.len() as u64, "file");
-        let entries = plural(self.entries(), kind);
-        write!(f, "{}: {entries} from {files}", self.name)?;
+        let entries = self.entries();
+        let counted = plural(entries, kind);
+        write!(f, "{}: {counted} from {files}", self.name)?;
         match self.bad_lines() {
-            0 => Ok(()),
-            1 => f.write_str(", 1 bad line"),
-            many => write!(f, ", {many} bad lines"),
+            0 => {}
+            1 => f.write_str(", 1 bad line")?,
+            many => write!(f, ", {many} bad lines")?,
+        }
+        match self.before {
+            Some(before) if before < entries => {
+                write!(f, " ({} more than in force)", entries - before)
+            }
+            Some(before) if before > entries => {
+                write!(f, " ({} fewer than in force)", before - entries)
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -160,6 +190,9 @@ pub struct FileReport {
     pub entries: u64,
     /// Lines that could not be read.
     pub bad_lines: u64,
+    /// Lines that are allowed to mean nothing, such as those of a registry with
+    /// what is no IMEI.
+    pub left_out: u64,
     /// Lines kept whose fifteenth digit is neither 0 nor the check digit.
     pub wrong_check_digits: u64,
     /// What is allowed but most likely not meant.

@@ -1,6 +1,7 @@
 //! Where lists come from: files named plainly or by patterns, compressed or
 //! not.
 
+use core::fmt;
 use std::collections::HashSet;
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufRead, BufReader, Read};
@@ -12,6 +13,8 @@ use glob::{MatchOptions, Pattern};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
+use super::archive::{self, Member};
+
 /// Bytes read from a file, and decompressed, at a time.
 const BUFFER: usize = 128 * 1024;
 
@@ -20,6 +23,9 @@ const GZIP_MAGIC: &[u8] = b"\x1F\x8B";
 
 /// The first bytes of a Zstandard frame (RFC 8878 clause 3.1.1).
 const ZSTD_MAGIC: &[u8] = b"\x28\xB5\x2F\xFD";
+
+/// The first bytes of a ZIP archive that is not empty.
+const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 
 /// What makes a path a pattern.
 const WILDCARDS: [char; 3] = ['*', '?', '['];
@@ -126,6 +132,92 @@ pub(crate) fn fixed_dir(path: &str) -> &str {
     }
 }
 
+//----------- Part ------------------------------------------------------------
+
+/// A file, or a list in an archive.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    /// The file.
+    path: PathBuf,
+    /// The list in it, and what the archive was when it was found.
+    member: Option<(Member, Stamp)>,
+}
+
+impl Part {
+    /// What is to be read of a file: itself, or each list in a ZIP archive.
+    /// Warnings are of members that are no lists.
+    ///
+    /// # Errors
+    ///
+    /// An archive that is missing, damaged or made to fill the machine.
+    pub(crate) fn all(path: &Path, warnings: &mut Vec<String>) -> Result<Vec<Self>, String> {
+        let plain_file = |path: &Path| Self {
+            path: path.to_owned(),
+            member: None,
+        };
+        if path.extension().is_none_or(|suffix| suffix != "zip") {
+            return Ok(vec![plain_file(path)]);
+        }
+        let (file, stamp) = open_file(path)?;
+        if stamp.length == 0 {
+            return Err("is empty".to_owned());
+        }
+        let (members, others) = archive::members(file)?;
+        if !others.is_empty() {
+            let shown = path.display();
+            warnings.push(format!(
+                "{shown}: {} is no list and left alone",
+                others.join(", ")
+            ));
+        }
+        if members.is_empty() {
+            return Err("has no list in it; its name must end in .csv, .txt or .json".to_owned());
+        }
+        let part = |member| Self {
+            path: path.to_owned(),
+            member: Some((member, stamp)),
+        };
+        Ok(members.into_iter().map(part).collect())
+    }
+
+    /// The name of the list, without directories and compression.
+    pub(crate) fn name(&self) -> &str {
+        let name = match &self.member {
+            Some((member, _)) => Some(member.name.as_str()),
+            None => self.path.file_name().and_then(|name| name.to_str()),
+        };
+        let name = name.unwrap_or_default();
+        let stem = (name.strip_suffix(".gz")).or_else(|| name.strip_suffix(".zst"));
+        stem.unwrap_or(name)
+    }
+}
+
+/// The path, and behind it what it is of an archive.
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        match &self.member {
+            Some((member, _)) => write!(f, "/{}", member.name),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Opens a regular file, and says what it was then.
+fn open_file(path: &Path) -> Result<(File, Stamp), String> {
+    let metadata = fs::metadata(path).map_err(|error| plain(&error))?;
+    // Told before opening: to open a pipe would wait for its other end.
+    if metadata.is_dir() {
+        return Err("is a directory; name its files, as in `directory/*.csv`".to_owned());
+    }
+    if !metadata.is_file() {
+        return Err("is not a regular file".to_owned());
+    }
+    let file = File::open(path).map_err(|error| plain(&error))?;
+    let stamp = file.metadata().map_err(|error| plain(&error))?;
+    Ok((file, Stamp::of(&stamp)))
+}
+
 //----------- Source ----------------------------------------------------------
 
 /// An open file, decompressed as it is read.
@@ -139,24 +231,25 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Opens a file by the suffix of its name.
+    /// Opens a file by the suffix of its name, or a list in an archive.
     ///
     /// # Errors
     ///
     /// A file that is missing, not readable, no file, or not compressed as its
     /// name says.
-    pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let metadata = fs::metadata(path).map_err(|error| plain(&error))?;
-        // Told before opening: to open a pipe would wait for its other end.
-        if metadata.is_dir() {
-            return Err("is a directory; name its files, as in `directory/*.csv`".to_owned());
-        }
-        if !metadata.is_file() {
-            return Err("is not a regular file".to_owned());
-        }
-        let file = File::open(path).map_err(|error| plain(&error))?;
-        let before = file.metadata().map_err(|error| plain(&error))?;
+    pub(crate) fn open(part: &Part) -> Result<Self, String> {
+        let path = &part.path;
+        let (file, before) = open_file(path)?;
         let clone = file.try_clone().map_err(|error| plain(&error))?;
+        if let Some((member, stamp)) = &part.member {
+            let reader: Box<dyn Read> =
+                Box::new(member.open(clone).map_err(|error| plain(&error))?);
+            return Ok(Self {
+                file,
+                before: *stamp,
+                reader: BufReader::with_capacity(BUFFER, reader),
+            });
+        }
         let mut raw = BufReader::with_capacity(BUFFER, clone);
         let start = raw.fill_buf().map_err(|error| plain(&error))?;
 
@@ -171,11 +264,14 @@ impl Source {
             Some("zst") => return Err("is named .zst, but holds no Zstandard data".to_owned()),
             _ if is_gzip => return Err("holds gzip data; name it .gz".to_owned()),
             _ if is_zstd => return Err("holds Zstandard data; name it .zst".to_owned()),
+            _ if start.starts_with(ZIP_MAGIC) => {
+                return Err("is a ZIP archive; name it .zip".to_owned());
+            }
             _ => Box::new(raw),
         };
         Ok(Self {
             file,
-            before: Stamp::of(&before),
+            before,
             reader: BufReader::with_capacity(BUFFER, reader),
         })
     }
@@ -191,7 +287,7 @@ impl Source {
 }
 
 /// What changes when a file is written to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     /// Its bytes.
     length: u64,
@@ -397,7 +493,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("list.csv");
         fs::write(&path, "imei\n").unwrap();
-        let source = Source::open(&path).unwrap();
+        let part = &Part::all(&path, &mut Vec::new()).unwrap()[0];
+        let source = Source::open(part).unwrap();
         assert!(!source.has_changed());
 
         let other = dir.path().join("other.csv");
@@ -405,7 +502,7 @@ mod tests {
         fs::rename(&other, &path).unwrap();
         assert!(!source.has_changed());
 
-        let source = Source::open(&path).unwrap();
+        let source = Source::open(part).unwrap();
         let mut file = File::options().append(true).open(&path).unwrap();
         io::Write::write_all(&mut file, b"00000000000001\n").unwrap();
         assert!(source.has_changed());

@@ -29,6 +29,10 @@ pub(crate) enum Column {
     Status,
     /// The exceptions of a rule, or the subscriber of a binding.
     Imsi,
+    /// The first subscriber of a bound range.
+    ImsiFrom,
+    /// The last subscriber of a bound range.
+    ImsiTo,
     /// When it starts to hold.
     From,
     /// When it ends to.
@@ -39,7 +43,7 @@ pub(crate) enum Column {
 
 impl Column {
     /// All of them, in the order of their declaration.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Imei,
         Self::Svn,
         Self::Tac,
@@ -48,6 +52,8 @@ impl Column {
         Self::ImeiTo,
         Self::Status,
         Self::Imsi,
+        Self::ImsiFrom,
+        Self::ImsiTo,
         Self::From,
         Self::Until,
         Self::Reason,
@@ -64,6 +70,8 @@ impl Column {
             Self::ImeiTo => "imei_to",
             Self::Status => "status",
             Self::Imsi => "imsi",
+            Self::ImsiFrom => "imsi_from",
+            Self::ImsiTo => "imsi_to",
             Self::From => "from",
             Self::Until => "until",
             Self::Reason => "reason",
@@ -160,8 +168,21 @@ impl Header {
         if has(Column::Svn) && !has(Column::Imei) {
             return Err(Bad::new("the column `svn` needs the column `imei`"));
         }
-        if bindings && !has(Column::Imsi) {
-            return Err(Bad::new("a list of bindings needs the column `imsi`"));
+        if has(Column::ImsiFrom) != has(Column::ImsiTo) {
+            return Err(Bad::new(
+                "a range needs both columns, `imsi_from` and `imsi_to`",
+            ));
+        }
+        if bindings && !has(Column::Imsi) && !has(Column::ImsiFrom) {
+            return Err(Bad::new(
+                "a list of bindings needs the column `imsi`, or `imsi_from` and `imsi_to`",
+            ));
+        }
+        if let (false, Some(place)) = (bindings, self.place(Column::ImsiFrom)) {
+            return Err(Bad::at(
+                place,
+                "ranges of IMSIs are for bindings; this looks like a list for a [[binding]]",
+            ));
         }
         if let (true, Some(place)) = (bindings, self.place(Column::Status)) {
             return Err(Bad::at(

@@ -77,6 +77,10 @@ fn rulebook(header: &str, lines: &[&[u8]]) -> Option<Rulebook> {
         path: vec![FILE.display().to_string()],
         max_bad_lines: None,
         format: weir::config::ListFormat::Csv,
+        strict_svn: false,
+        max_change: None,
+        guard_rails: true,
+        shadow: false,
     }];
     match load(&config) {
         Ok(loaded) => {

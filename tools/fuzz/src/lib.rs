@@ -1,6 +1,8 @@
 //! What the fuzz targets share: a second, naive reading of Diameter, written
 //! without a look at Weir's, to hold its output against.
 
+pub mod foreign;
+
 use std::time::Duration;
 
 use weir::base::node::{Admission, Limits, Node, NodeSettings};

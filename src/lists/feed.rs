@@ -1,0 +1,398 @@
+//! What all readers have in common: the way of an entry into the register, and
+//! the way of what is wrong into the report.
+
+use crate::equipment::{
+    BindingSpec, BuildError, Builder, CheckDigit, ExceptionSpec, FileId, Imei, Imsi, ListId,
+    RuleSpec, Scope, Status, Subscribers, Tac, Validity,
+};
+
+use super::report::{Bad, FileReport, ListReport, plural};
+
+/// What the lines of a list become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Rules, with this status unless a line has its own.
+    Rules(ListId, Status),
+    /// Bindings.
+    Bindings(ListId),
+    /// The names of models.
+    Models,
+}
+
+/// Why the rest of a list was not read.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Something is wrong with a file; complete with its path.
+    Fault(String),
+    /// The register is full.
+    Build(BuildError),
+}
+
+impl From<BuildError> for Stop {
+    fn from(error: BuildError) -> Self {
+        Self::Build(error)
+    }
+}
+
+/// Why a line did not become an entry.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The line is wrong.
+    Line(Bad),
+    /// The register is full.
+    Build(BuildError),
+}
+
+impl From<Bad> for Refusal {
+    fn from(bad: Bad) -> Self {
+        Self::Line(bad)
+    }
+}
+
+impl From<BuildError> for Refusal {
+    fn from(error: BuildError) -> Self {
+        Self::Build(error)
+    }
+}
+
+//----------- Feed ------------------------------------------------------------
+
+/// One list on its way into the register.
+pub(crate) struct Feed<'a> {
+    /// The register.
+    builder: &'a mut Builder,
+    /// What is told of the list.
+    pub(crate) list: &'a mut ListReport,
+    /// What its lines become.
+    pub(crate) target: Target,
+    /// What is known of its files, each in the place of its report.
+    files: Vec<FileState>,
+}
+
+/// A line: the place of the file in the report, and the number from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct At {
+    /// Which file.
+    pub(crate) file: usize,
+    /// Which line.
+    pub(crate) line: u64,
+}
+
+/// What is known of a file besides its report.
+struct FileState {
+    /// Its number in the register.
+    id: FileId,
+    /// The first line whose IMEI has a wrong check digit.
+    first_wrong_digit: Option<u64>,
+    /// The first line that was left out.
+    first_left_out: Option<u64>,
+}
+
+/// A rule before it is known where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draft<'a> {
+    /// Which devices.
+    pub(crate) scope: Scope,
+    /// When.
+    pub(crate) validity: Validity,
+    /// Why.
+    pub(crate) reason: Option<&'a str>,
+}
+
+impl Draft<'_> {
+    /// A rule that always holds, without a reason.
+    pub(crate) fn of(scope: Scope) -> Self {
+        Self {
+            scope,
+            validity: Validity::ALWAYS,
+            reason: None,
+        }
+    }
+}
+
+impl<'a> Feed<'a> {
+    /// A list without files so far.
+    pub(crate) fn new(builder: &'a mut Builder, list: &'a mut ListReport, target: Target) -> Self {
+        Self {
+            builder,
+            list,
+            target,
+            files: Vec::new(),
+        }
+    }
+
+    /// Begins a file; returns its place.
+    pub(crate) fn start(&mut self, path: String) -> Result<usize, BuildError> {
+        let id = self.builder.file(&path)?;
+        self.files.push(FileState {
+            id,
+            first_wrong_digit: None,
+            first_left_out: None,
+        });
+        self.list.files.push(FileReport {
+            path,
+            ..FileReport::default()
+        });
+        Ok(self.list.files.len() - 1)
+    }
+
+    /// Notes how much of a file was read.
+    pub(crate) fn read(&mut self, file: usize, lines: u64, bytes: u64) {
+        if let Some(report) = self.list.files.get_mut(file) {
+            report.lines = lines;
+            report.bytes = bytes;
+        }
+    }
+
+    /// Notes what is most likely not meant in a file.
+    pub(crate) fn warn(&mut self, file: usize, warning: String) {
+        if let Some(report) = self.list.files.get_mut(file) {
+            report.warnings.push(warning);
+        }
+    }
+
+    /// The path of a file, as reports give it.
+    pub(crate) fn path(&self, file: usize) -> &str {
+        (self.list.files.get(file)).map_or("", |report| report.path.as_str())
+    }
+
+    /// A fault of a file, at a line if that is known.
+    pub(crate) fn fault(&self, at: At, why: &str) -> Stop {
+        let path = self.path(at.file);
+        Stop::Fault(match at.line {
+            0 => format!("{path}: {why}"),
+            line => format!("{path}:{line}: {why}"),
+        })
+    }
+
+    //--- Entries
+
+    /// Adds a rule, with those who may use its devices although they are
+    /// blacklisted.
+    pub(crate) fn rule(
+        &mut self,
+        at: At,
+        draft: Draft<'_>,
+        status: Status,
+        exceptions: &[Imsi],
+    ) -> Result<(), Refusal> {
+        self.rules(at, draft, &[status], exceptions)
+    }
+
+    /// Adds a rule of each status: some registers have a device on several of
+    /// their lists at once.
+    pub(crate) fn rules(
+        &mut self,
+        at: At,
+        draft: Draft<'_>,
+        statuses: &[Status],
+        exceptions: &[Imsi],
+    ) -> Result<(), Refusal> {
+        let (list, file) = self.place(at)?;
+        let Draft {
+            scope,
+            validity,
+            reason,
+        } = draft;
+        if let Some(other) = (self.builder).contradiction(list, scope, validity, statuses) {
+            return Err(Refusal::Line(Bad::new(format!(
+                "contradicts {}:{}, where {scope} is {}",
+                other.file, other.line, other.status
+            ))));
+        }
+        for &status in statuses {
+            self.builder.rule(
+                list,
+                RuleSpec {
+                    scope,
+                    status,
+                    validity,
+                    reason,
+                    exceptions: match status {
+                        Status::Blacklisted => exceptions,
+                        _ => &[],
+                    },
+                    file,
+                    line: line_number(at),
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Lets a subscriber use devices although they are blacklisted, by
+    /// whatever list.
+    pub(crate) fn exception(
+        &mut self,
+        at: At,
+        draft: Draft<'_>,
+        imsi: Imsi,
+    ) -> Result<(), Refusal> {
+        let (list, file) = self.place(at)?;
+        self.builder.exception(
+            list,
+            ExceptionSpec {
+                imsi,
+                scope: draft.scope,
+                validity: draft.validity,
+                reason: draft.reason,
+                file,
+                line: line_number(at),
+            },
+        )?;
+        Ok(())
+    }
+
+    /// Binds subscribers to devices.
+    pub(crate) fn binding(
+        &mut self,
+        at: At,
+        draft: Draft<'_>,
+        subscribers: Subscribers,
+    ) -> Result<(), Refusal> {
+        let (list, file) = self.place(at)?;
+        self.builder.binding(
+            list,
+            BindingSpec {
+                subscribers,
+                scope: draft.scope,
+                validity: draft.validity,
+                reason: draft.reason,
+                file,
+                line: line_number(at),
+            },
+        )?;
+        Ok(())
+    }
+
+    /// What a status for one subscriber in some devices means: a binding to
+    /// them, or an exception for them; there is no other status that holds
+    /// for a pair only.
+    pub(crate) fn pair(
+        &mut self,
+        at: At,
+        draft: Draft<'_>,
+        imsi: Imsi,
+        status: Status,
+    ) -> Result<(), Refusal> {
+        match (self.target, status) {
+            (Target::Bindings(_), Status::Whitelisted) => {
+                self.binding(at, draft, Subscribers::One(imsi))
+            }
+            (_, Status::Whitelisted) => self.exception(at, draft, imsi),
+            (_, status) => Err(Refusal::Line(Bad::new(format!(
+                "is {status} for one subscriber only, which no rule can say; blacklist the device and except the others, or bind the subscriber to its devices"
+            )))),
+        }
+    }
+
+    /// Names a model.
+    pub(crate) fn model(&mut self, tac: Tac, make: &str, model: &str) -> Result<(), Refusal> {
+        Ok(self.builder.model(tac, make, model)?)
+    }
+
+    /// Counts what became of a line; `name` tells the columns of a bad one.
+    pub(crate) fn settle(
+        &mut self,
+        at: At,
+        result: Result<(), Refusal>,
+        name: impl FnOnce(usize) -> Option<&'static str>,
+    ) -> Result<(), BuildError> {
+        match result {
+            Ok(()) => {
+                if let Some(report) = self.list.files.get_mut(at.file) {
+                    report.entries += 1;
+                }
+                Ok(())
+            }
+            Err(Refusal::Line(bad)) => {
+                let name = bad.place.and_then(name);
+                self.bad(at, bad, name);
+                Ok(())
+            }
+            Err(Refusal::Build(error)) => Err(error),
+        }
+    }
+
+    /// Counts a bad line.
+    pub(crate) fn bad(&mut self, at: At, bad: Bad, name: Option<&'static str>) {
+        let Some(report) = self.list.files.get_mut(at.file) else {
+            return;
+        };
+        report.bad_lines += 1;
+        let path = report.path.clone();
+        self.list.note(|| bad.in_line(&path, at.line, name));
+    }
+
+    /// Counts an IMEI whose check digit is wrong, which is kept nonetheless.
+    pub(crate) fn check_digit(&mut self, at: At, imei: Imei) {
+        if imei.check_digit != CheckDigit::Wrong {
+            return;
+        }
+        if let Some(report) = self.list.files.get_mut(at.file) {
+            report.wrong_check_digits += 1;
+        }
+        if let Some(state) = self.files.get_mut(at.file) {
+            state.first_wrong_digit.get_or_insert(at.line);
+        }
+    }
+
+    /// Counts a line that is allowed to mean nothing.
+    pub(crate) fn left_out(&mut self, at: At) {
+        if let Some(report) = self.list.files.get_mut(at.file) {
+            report.left_out += 1;
+        }
+        if let Some(state) = self.files.get_mut(at.file) {
+            state.first_left_out.get_or_insert(at.line);
+        }
+    }
+
+    /// Ends a file, and tells what was counted; `left_out` says what the lines
+    /// are that mean nothing.
+    pub(crate) fn end(&mut self, file: usize, left_out: &str) {
+        let is_empty = (self.list.files.get(file)).is_some_and(|report| {
+            report.entries == 0 && report.bad_lines == 0 && report.left_out == 0
+        });
+        self.end_foreign(file, left_out, is_empty);
+    }
+
+    /// The same where the reader knows whether there was anything to read:
+    /// entries may be counted later.
+    pub(crate) fn end_foreign(&mut self, file: usize, left_out: &str, is_empty: bool) {
+        let (Some(report), Some(state)) = (self.list.files.get_mut(file), self.files.get(file))
+        else {
+            return;
+        };
+        if let Some(line) = state.first_wrong_digit {
+            report.warnings.push(format!(
+                "{} with a wrong check digit, the first on line {line}; their devices count nonetheless",
+                plural(report.wrong_check_digits, "IMEI")
+            ));
+        }
+        if let Some(line) = state.first_left_out {
+            report.warnings.push(format!(
+                "{} {left_out} left out, the first is line {line}",
+                plural(report.left_out, "line")
+            ));
+        }
+        if is_empty {
+            report.warnings.push("nothing but a header".to_owned());
+        }
+    }
+
+    /// List and file of a line.
+    fn place(&self, at: At) -> Result<(ListId, FileId), BuildError> {
+        let list = match self.target {
+            Target::Rules(list, _) | Target::Bindings(list) => list,
+            Target::Models => return Err(BuildError::List),
+        };
+        let file = self.files.get(at.file).ok_or(BuildError::File)?.id;
+        Ok((list, file))
+    }
+}
+
+/// The line as the register keeps it: those beyond the fourth thousand million
+/// share a number.
+fn line_number(at: At) -> u32 {
+    u32::try_from(at.line).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,426 @@
+//! The files of the lists that were in force, kept so that they can be put
+//! back.
+//!
+//! ```text
+//! state_dir/
+//!   7/                 one load, numbered as they came
+//!     manifest.toml    when, the entries of each list, the files with checksums
+//!     0, 1, …          the files, byte by byte
+//!   8/
+//! ```
+//!
+//! A load is written to a directory with another name first and renamed when
+//! all of it is on the disk, so that what has a number is whole. The files are
+//! copies: a link would change with a list that is written in place. What has
+//! not changed since the load before is linked to its copy, which nobody
+//! writes to.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use flate2::Crc;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::lists::LoadReport;
+use crate::load::{self, Previous};
+use crate::time::UnixTime;
+
+/// What the directory of a load tells about it.
+const MANIFEST: &str = "manifest.toml";
+
+/// The name of a load while it is written.
+const UNFINISHED: &str = "unfinished";
+
+/// Bytes copied at a time.
+const BUFFER: usize = 128 * 1024;
+
+//----------- Manifest --------------------------------------------------------
+
+/// One load that was kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// When it was published, in seconds since 1970.
+    pub time: i64,
+    /// How many entries each list had.
+    pub entries: std::collections::BTreeMap<String, u64>,
+    /// The files of all lists.
+    #[serde(rename = "file", default)]
+    pub files: Vec<Kept>,
+}
+
+/// A file that was kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Where it stood.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub length: u64,
+    /// Their checksum.
+    pub crc32: u32,
+    /// When it was written last, in nanoseconds since 1970; tells whether it
+    /// has to be copied again.
+    pub modified: String,
+}
+
+/// What the files of the lists are before they are read: what is kept must be
+/// what was loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamps(Vec<(PathBuf, u64, String)>);
+
+impl Stamps {
+    /// The files of a configuration as they are now.
+    #[must_use]
+    pub fn take(config: &Config) -> Self {
+        let stamps = files(config).into_iter().filter_map(|path| {
+            let (length, modified) = stamp(&path).ok()?;
+            Some((path, length, modified))
+        });
+        Self(stamps.collect())
+    }
+}
+
+/// Length and time of a file.
+fn stamp(path: &Path) -> io::Result<(u64, String)> {
+    let metadata = fs::metadata(path)?;
+    let modified = metadata.modified()?.duration_since(UNIX_EPOCH);
+    let nanoseconds = modified.map_or(0, |since| since.as_nanos());
+    Ok((metadata.len(), nanoseconds.to_string()))
+}
+
+//----------- State -----------------------------------------------------------
+
+/// The directory in which loads are kept.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Where it is.
+    dir: PathBuf,
+    /// How many loads are kept.
+    keep: usize,
+}
+
+impl State {
+    /// That of a configuration, if it has one.
+    #[must_use]
+    pub fn of(config: &Config) -> Option<Self> {
+        Some(Self {
+            dir: config.state_dir()?,
+            keep: config.register.keep,
+        })
+    }
+
+    /// The numbers of the loads that are kept, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read. That there is none yet is no error.
+    pub fn numbers(&self) -> io::Result<Vec<u64>> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut numbers = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            numbers.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// What is known of one load.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of this number, or its manifest cannot be read.
+    pub fn manifest(&self, number: u64) -> io::Result<Manifest> {
+        let text = fs::read_to_string(self.dir.join(number.to_string()).join(MANIFEST))?;
+        toml::from_str(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// The newest load that is whole.
+    #[must_use]
+    pub fn newest(&self) -> Option<(u64, Manifest)> {
+        let numbers = self.numbers().ok()?;
+        let mut newest = numbers.into_iter().rev();
+        newest.find_map(|number| Some((number, self.manifest(number).ok()?)))
+    }
+
+    /// The entries of the lists that were in force last, as far as is known.
+    #[must_use]
+    pub fn previous(&self) -> Previous {
+        Previous {
+            entries: (self.newest()).map_or_else(Default::default, |(_, newest)| newest.entries),
+        }
+    }
+
+    //--- Keeping
+
+    /// Keeps the files of a load that was published; `stamps` are of before it
+    /// was read. Returns its number, or none if the files have changed since
+    /// (there will be another load) or are those of the newest load.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be written. What was kept before stays as it is.
+    pub fn save(
+        &self,
+        stamps: &Stamps,
+        report: &LoadReport,
+        now: UnixTime,
+    ) -> io::Result<Option<u64>> {
+        let newest = self.newest();
+        let same = |(_, manifest): &(u64, Manifest)| {
+            manifest.entries == Previous::of(report).entries
+                && manifest.files.len() == stamps.0.len()
+                && (manifest.files.iter().zip(&stamps.0)).all(|(kept, stamp)| is_same(kept, stamp))
+        };
+        if newest.as_ref().is_some_and(same) {
+            return Ok(None);
+        }
+        fs::create_dir_all(&self.dir)?;
+        let unfinished = self.dir.join(UNFINISHED);
+        match fs::remove_dir_all(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::create_dir(&unfinished)?;
+        let mut files = Vec::new();
+        for (place, (path, length, modified)) in stamps.0.iter().enumerate() {
+            let copy = unfinished.join(place.to_string());
+            let before = newest.as_ref().and_then(|(number, manifest)| {
+                let wanted = (path.clone(), *length, modified.clone());
+                let place = (manifest.files.iter()).position(|kept| is_same(kept, &wanted))?;
+                let crc32 = manifest.files.get(place)?.crc32;
+                Some((self.file(*number, place), crc32))
+            });
+            let crc32 = match before {
+                Some((kept, crc32)) if fs::hard_link(&kept, &copy).is_ok() => crc32,
+                _ => copy_file(path, &copy)?,
+            };
+            if stamp(path).ok() != Some((*length, modified.clone())) {
+                fs::remove_dir_all(&unfinished)?;
+                return Ok(None);
+            }
+            files.push(Kept {
+                path: path.clone(),
+                length: *length,
+                crc32,
+                modified: modified.clone(),
+            });
+        }
+        let manifest = Manifest {
+            time: now.0,
+            entries: Previous::of(report).entries,
+            files,
+        };
+        let text = toml::to_string(&manifest).map_err(io::Error::other)?;
+        let mut file = File::create_new(unfinished.join(MANIFEST))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        sync_dir(&unfinished)?;
+        let number = self.numbers()?.last().map_or(1, |last| last + 1);
+        fs::rename(&unfinished, self.dir.join(number.to_string()))?;
+        sync_dir(&self.dir)?;
+        self.forget()?;
+        Ok(Some(number))
+    }
+
+    /// Removes the oldest loads beyond those that are kept.
+    fn forget(&self) -> io::Result<()> {
+        let numbers = self.numbers()?;
+        let excess = numbers.len().saturating_sub(self.keep);
+        for number in numbers.iter().take(excess) {
+            fs::remove_dir_all(self.dir.join(number.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Where a file of a load is.
+    fn file(&self, number: u64, place: usize) -> PathBuf {
+        self.dir.join(number.to_string()).join(place.to_string())
+    }
+
+    //--- Restoring
+
+    /// Puts the files of a load back in place. Files that are there and differ,
+    /// or that are in no way part of that load, are set aside as `*.refused`.
+    ///
+    /// All copies are checked before the first file is touched; each file is
+    /// replaced at once.
+    ///
+    /// # Errors
+    ///
+    /// When a copy is damaged, or something cannot be written; the message
+    /// names the file.
+    pub fn restore(&self, number: u64, config: &Config) -> Result<Restored, String> {
+        let manifest = self
+            .manifest(number)
+            .map_err(|error| format!("load {number} in {}: {error}", self.dir.display()))?;
+        for (place, kept) in manifest.files.iter().enumerate() {
+            let copy = self.file(number, place);
+            let sum = checksum(&copy).map_err(|error| format!("{}: {error}", copy.display()))?;
+            if sum != (kept.length, kept.crc32) {
+                return Err(format!(
+                    "{}: is damaged; restore another load",
+                    copy.display()
+                ));
+            }
+        }
+        let mut restored = Restored::default();
+        let is_kept = |path: &Path| manifest.files.iter().any(|kept| kept.path == path);
+        for path in files(config) {
+            if !is_kept(&path) && path.exists() {
+                let aside = set_aside(&path, config).map_err(|error| told(&path, &error))?;
+                restored.set_aside.push((path, aside));
+            }
+        }
+        for (place, kept) in manifest.files.iter().enumerate() {
+            let path = &kept.path;
+            match checksum(path) {
+                Ok(sum) if sum == (kept.length, kept.crc32) => {
+                    restored.unchanged.push(path.clone());
+                    continue;
+                }
+                Ok(_) => {
+                    let aside = set_aside(path, config).map_err(|error| told(path, &error))?;
+                    restored.set_aside.push((path.clone(), aside));
+                }
+                Err(_) => {}
+            }
+            put_back(&self.file(number, place), path).map_err(|error| told(path, &error))?;
+            restored.restored.push(path.clone());
+        }
+        Ok(restored)
+    }
+}
+
+/// What was done to restore a load.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Restored {
+    /// Files that were put back.
+    pub restored: Vec<PathBuf>,
+    /// Files that were as they should be.
+    pub unchanged: Vec<PathBuf>,
+    /// Files that were moved away, and where to.
+    pub set_aside: Vec<(PathBuf, PathBuf)>,
+}
+
+//----------- Files -----------------------------------------------------------
+
+/// The files of all lists, by paths that hold wherever a command is run.
+fn files(config: &Config) -> Vec<PathBuf> {
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    load::files(config).into_iter().map(absolute).collect()
+}
+
+/// Whether a file is still what was kept of it.
+fn is_same(kept: &Kept, (path, length, modified): &(PathBuf, u64, String)) -> bool {
+    (&kept.path, kept.length, &kept.modified) == (path, *length, modified)
+}
+
+/// An error with the file that it is about.
+fn told(path: &Path, error: &io::Error) -> String {
+    format!("{}: {error}", path.display())
+}
+
+/// Copies a file to one that is not there yet, on the disk when this returns;
+/// gives the checksum.
+fn copy_file(from: &Path, to: &Path) -> io::Result<u32> {
+    let mut source = File::open(from)?;
+    let mut target = File::create_new(to)?;
+    let mut crc = Crc::new();
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let count = source.read(&mut buffer)?;
+        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else {
+            break;
+        };
+        crc.update(bytes);
+        target.write_all(bytes)?;
+    }
+    target.sync_all()?;
+    Ok(crc.sum())
+}
+
+/// Length and checksum of a file.
+fn checksum(path: &Path) -> io::Result<(u64, u32)> {
+    let mut file = File::open(path)?;
+    let mut crc = Crc::new();
+    let mut buffer = vec![0; BUFFER];
+    let mut length = 0;
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok((length, crc.sum()));
+        }
+        length += count as u64;
+        crc.update(buffer.get(..count).unwrap_or_default());
+    }
+}
+
+/// Moves a file to a name that no list reads; returns the name.
+fn set_aside(path: &Path, config: &Config) -> io::Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut number = 0u32;
+    loop {
+        let suffix = match number {
+            0 => ".refused".to_owned(),
+            number => format!(".{number}.refused"),
+        };
+        let aside = path.with_file_name(format!("{name}{suffix}"));
+        // A pattern such as `lists/*` reads any name but one with a dot.
+        let hidden = path.with_file_name(format!(".{name}{suffix}"));
+        if !aside.exists() && !hidden.exists() {
+            fs::rename(path, &aside)?;
+            if files(config).contains(&aside) {
+                fs::rename(&aside, &hidden)?;
+                return Ok(hidden);
+            }
+            return Ok(aside);
+        }
+        number += 1;
+    }
+}
+
+/// Puts a copy in the place of a file, at once.
+fn put_back(copy: &Path, path: &Path) -> io::Result<()> {
+    let dir = path.parent().unwrap_or_else(|| Path::new(""));
+    fs::create_dir_all(dir)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = path.with_file_name(format!(".{name}.{UNFINISHED}"));
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    copy_file(copy, &unfinished)?;
+    fs::rename(&unfinished, path)?;
+    sync_dir(dir)
+}
+
+/// Has the names of a directory written to the disk.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    let here = Path::new(".");
+    File::open(if dir.as_os_str().is_empty() {
+        here
+    } else {
+        dir
+    })?
+    .sync_all()
+}
+
+/// The time now, for a manifest.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a shell: only its callers keep files"
+)]
+pub fn now() -> UnixTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    UnixTime(since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }))
+}
