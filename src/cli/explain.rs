@@ -108,7 +108,7 @@ pub(super) fn parse_imsi(text: &str) -> Result<Imsi, Failed> {
 }
 
 /// The `--at` of a command line.
-fn parse_time(text: &str) -> Result<UnixTime, Failed> {
+pub(super) fn parse_time(text: &str) -> Result<UnixTime, Failed> {
     let time: jiff::Timestamp = text.parse().map_err(|_| {
         Failed::usage(format!(
             "--at `{text}`: write a time such as 2027-01-31T12:00:00Z"

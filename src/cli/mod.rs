@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod config;
+pub mod diff;
 pub mod explain;
 pub mod replay;
 pub mod restore;
@@ -46,6 +47,9 @@ pub enum Command {
     /// Show step by step how a verdict is reached, from the lists and without
     /// a server.
     Explain(explain::ExplainArgs),
+    /// Show whose verdict would change from one configuration or list to
+    /// another, before it is used.
+    Diff(diff::DiffArgs),
     /// Feed the requests of a packet capture through the EIR, or to a server,
     /// and show where the answers differ from the recorded ones.
     Replay(replay::ReplayArgs),
@@ -70,6 +74,7 @@ impl Cli {
             }
             Command::Check(args) => args.run(&mut out),
             Command::Explain(args) => args.run(&mut out),
+            Command::Diff(args) => args.run(&mut out),
             Command::Replay(args) => args.run(&mut out),
             Command::Restore(args) => args.run(&mut out),
             Command::Config(args) => args.run(&mut out),

@@ -21,6 +21,11 @@ impl ImsiIndex {
         self.heads.insert(imsi.key(), record)
     }
 
+    /// The subscribers, in no particular order.
+    fn subscribers(&self) -> impl Iterator<Item = Imsi> {
+        self.heads.keys().map(|&key| Imsi::from_key(key))
+    }
+
     /// The first record.
     pub(super) fn find(&self, imsi: Imsi) -> Option<u32> {
         self.heads.get(&imsi.key()).copied()
@@ -158,6 +163,11 @@ impl Exceptions {
         })
     }
 
+    /// The subscribers, each once, in no particular order.
+    pub(super) fn subscribers(&self) -> impl Iterator<Item = Imsi> {
+        self.index.subscribers()
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.links.len()
@@ -242,5 +252,8 @@ mod tests {
         assert_eq!(rules(1), [8]);
         assert_eq!(rules(2), [0; 0]);
         assert_eq!(exceptions.len(), 4);
+        let mut subscribers: Vec<_> = exceptions.subscribers().collect();
+        subscribers.sort_unstable_by_key(|imsi| imsi.to_string());
+        assert_eq!(subscribers, imsis[..2]);
     }
 }

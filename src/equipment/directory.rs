@@ -39,6 +39,11 @@ impl TacDirectory {
         self.models.contains_key(&tac.number())
     }
 
+    /// The TACs, in no particular order.
+    pub fn tacs(&self) -> impl Iterator<Item = Tac> {
+        self.models.keys().copied().filter_map(Tac::from_number)
+    }
+
     /// How many TACs there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -71,6 +71,11 @@ impl Imsi {
         self.0
     }
 
+    /// The IMSI that has this key.
+    pub(super) const fn from_key(key: u64) -> Self {
+        Self(key)
+    }
+
     /// The IMSI for a log: its first five digits, the others hidden.
     #[must_use]
     pub fn masked(self) -> impl fmt::Display {

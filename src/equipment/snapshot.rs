@@ -112,6 +112,24 @@ impl Snapshot {
         })
     }
 
+    //--- Everything
+
+    /// All rules, in the order in which they were added.
+    pub fn rules(&self) -> impl Iterator<Item = RuleView<'_>> {
+        numbers(self.rules.records.len()).filter_map(|number| self.rule(RuleId(number)))
+    }
+
+    /// All bindings, in the order in which they were added.
+    pub fn bindings(&self) -> impl Iterator<Item = BindingView<'_>> {
+        numbers(self.bindings.records.len()).filter_map(|number| self.binding(BindingId(number)))
+    }
+
+    /// The subscribers who are excepted from a rule, each once, in no
+    /// particular order.
+    pub fn excepted(&self) -> impl Iterator<Item = Imsi> {
+        self.rules.exceptions.subscribers()
+    }
+
     //--- Lookups
 
     /// Calls `visitor` with each rule of one kind that covers the device, in
@@ -195,6 +213,11 @@ impl Snapshot {
             ListKind::Rules { .. } => None,
         }
     }
+}
+
+/// The numbers of so many records.
+fn numbers(length: usize) -> impl Iterator<Item = u32> {
+    (0..length).map_while(|number| u32::try_from(number).ok())
 }
 
 //----------- Counts ----------------------------------------------------------

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::harness::*;
 
-const COMMANDS: [&str; 5] = ["serve", "check", "explain", "replay", "config"];
+const COMMANDS: [&str; 6] = ["serve", "check", "explain", "diff", "replay", "config"];
 
 #[test]
 fn help_names_the_commands_and_what_to_try_first() {
@@ -49,6 +49,18 @@ fn the_help_of_each_command_is_for_operators() {
                 "--origin-host",
                 "--config",
                 "--json",
+            ],
+        ),
+        (
+            "diff",
+            &[
+                "<OLD>",
+                "<NEW>",
+                "--imsi",
+                "--at",
+                "--replay",
+                "--exit-code",
+                "Ends with 0",
             ],
         ),
         (

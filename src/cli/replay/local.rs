@@ -15,19 +15,21 @@ use crate::connection::Connection;
 use crate::net::host_address;
 use crate::policy::Rulebook;
 use crate::service::{Checked, Observer};
-use crate::time::{Now, Uptime};
+use crate::time::{Now, UnixTime, Uptime};
 use crate::wire::compose::HostAddress;
 use crate::wire::{CommandCode, Deframed, deframe};
 
 /// Answers all requests of a recording. `configured` is the node as the
 /// configuration has it; unless `own_identity`, each flow is answered in the
-/// name of its recorded server, so that only what matters differs. `explain`
-/// asks for the grounds of verdicts, which costs more than the verdicts.
+/// name of its recorded server, so that only what matters differs. Rules are
+/// judged by the times of the recording, or all by `at`. `explain` asks for the
+/// grounds of verdicts, which costs more than the verdicts.
 pub(super) fn replay(
     recording: &Recording<'_>,
     configured: &Node,
     own_identity: bool,
     rulebook: &Rulebook,
+    at: Option<UnixTime>,
     explain: bool,
 ) -> Vec<Reply> {
     let mut replies: Vec<Reply> = (recording.exchanges.iter())
@@ -45,7 +47,7 @@ pub(super) fn replay(
         uptime = uptime.max(Uptime(since));
         let now = Now {
             uptime,
-            unix: message.unix_time(),
+            unix: at.unwrap_or_else(|| message.unix_time()),
         };
         let Some(slot) = connections.get_mut(message.flow.0 as usize) else {
             continue;

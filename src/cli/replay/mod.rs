@@ -10,6 +10,7 @@
 //!               compare: verdict, then AVP by AVP ─▶ Row per request ─▶ Summary
 //! ```
 
+mod between;
 mod compare;
 mod live;
 mod local;
@@ -21,7 +22,7 @@ use core::fmt;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use clap::Args;
@@ -33,6 +34,7 @@ use crate::error::Failed;
 use crate::load;
 use crate::wire::dictionary;
 
+pub(super) use self::between::{Differing, between};
 use self::compare::{Kind, Verdict, differences};
 use self::print::{Counted, Outcome, Printer, Row, Summary};
 use self::recording::{Exchange, Recording, identity, view};
@@ -142,10 +144,10 @@ impl ReplayArgs {
     /// A capture, configuration or list that cannot be used, a server that
     /// cannot be reached, or, once all is printed, verdicts that differ.
     pub fn run(&self, out: &mut impl Write) -> Result<(), Failed> {
-        let capture = self.read()?;
+        let capture = read(&self.capture, &self.port)?;
         let recording = Recording::of(&capture);
         if recording.exchanges.is_empty() {
-            return Err(self.nothing(&capture));
+            return Err(nothing(&self.capture, &capture));
         }
         let replies = match &self.peer {
             Some(peer) => live::replay(&recording, &with_port(peer))?,
@@ -155,7 +157,14 @@ impl ReplayArgs {
                 let node = serve::node(&config);
                 let explain = self.verbose || self.json;
                 let rulebook = &loaded.rulebook;
-                local::replay(&recording, &node, self.own_identity, rulebook, explain)
+                local::replay(
+                    &recording,
+                    &node,
+                    self.own_identity,
+                    rulebook,
+                    None,
+                    explain,
+                )
             }
         };
         let (rows, summary) = self.judge(&recording, &replies);
@@ -165,43 +174,6 @@ impl ReplayArgs {
         };
         printed(printer.print(out, &rows, &summary))?;
         self.result(&summary)
-    }
-
-    /// Reads the capture.
-    fn read(&self) -> Result<Capture, Failed> {
-        let mut options = Options::default();
-        options.ports.extend(&self.port);
-        let read = File::open(&self.capture)
-            .map_err(Fault::Open)
-            .and_then(|file| capture::read_from(file, &options));
-        read.map_err(|fault| {
-            let path = self.capture.clone();
-            let help = match fault {
-                Fault::Open(_) | Fault::Read(_) => "",
-                Fault::LinkType { .. } => "; capture on another interface, or convert it",
-                Fault::TooMuch { .. } => " with editcap -c",
-                _ => "; record one with `tcpdump -w FILE.pcap port 3868`",
-            };
-            Failed::new(format!("{}{help}", CaptureError { path, fault }))
-        })
-    }
-
-    /// Why there is nothing to replay.
-    fn nothing(&self, capture: &Capture) -> Failed {
-        let what = match capture.messages.len() {
-            0 => "no Diameter message",
-            _ => "no Diameter request of a client",
-        };
-        let mut text = format!(
-            "{}: {what} in {} frames; --port names a port other than {DIAMETER_PORT}, and what is \
-             encrypted (TLS, DTLS, IPsec) cannot be read",
-            self.capture.display(),
-            capture.frames,
-        );
-        for warning in capture.warnings.iter().take(print::WARNINGS_SHOWN) {
-            text += &format!("\n{warning}");
-        }
-        Failed::new(text)
     }
 
     /// Compares all answers with the recorded ones.
@@ -235,10 +207,7 @@ impl ReplayArgs {
 
     /// What there is to tell of one request.
     fn row(&self, recording: &Recording<'_>, exchange: &Exchange<'_>, reply: &Reply) -> Row {
-        let masking = match self.show_identities {
-            true => Masking::Shown,
-            false => Masking::Masked,
-        };
+        let masking = Masking::shown_if(self.show_identities);
         let mut row = Row::of(recording, exchange, masking);
         row.ground.clone_from(&reply.ground);
         let answer = match &reply.answer {
@@ -312,4 +281,41 @@ impl ReplayArgs {
         }
         Ok(())
     }
+}
+
+/// Reads the capture.
+fn read(path: &Path, ports: &[u16]) -> Result<Capture, Failed> {
+    let mut options = Options::default();
+    options.ports.extend(ports);
+    let read = File::open(path)
+        .map_err(Fault::Open)
+        .and_then(|file| capture::read_from(file, &options));
+    read.map_err(|fault| {
+        let path = path.to_path_buf();
+        let help = match fault {
+            Fault::Open(_) | Fault::Read(_) => "",
+            Fault::LinkType { .. } => "; capture on another interface, or convert it",
+            Fault::TooMuch { .. } => " with editcap -c",
+            _ => "; record one with `tcpdump -w FILE.pcap port 3868`",
+        };
+        Failed::new(format!("{}{help}", CaptureError { path, fault }))
+    })
+}
+
+/// Why there is nothing to replay.
+fn nothing(path: &Path, capture: &Capture) -> Failed {
+    let what = match capture.messages.len() {
+        0 => "no Diameter message",
+        _ => "no Diameter request of a client",
+    };
+    let mut text = format!(
+        "{}: {what} in {} frames; --port names a port other than {DIAMETER_PORT}, and what is \
+         encrypted (TLS, DTLS, IPsec) cannot be read",
+        path.display(),
+        capture.frames,
+    );
+    for warning in capture.warnings.iter().take(print::WARNINGS_SHOWN) {
+        text += &format!("\n{warning}");
+    }
+    Failed::new(text)
 }

@@ -12,6 +12,16 @@ pub(super) enum Masking {
     Shown,
 }
 
+impl Masking {
+    /// In full if somebody asked for it.
+    pub(super) const fn shown_if(wanted: bool) -> Self {
+        match wanted {
+            true => Self::Shown,
+            false => Self::Masked,
+        }
+    }
+}
+
 /// Octets of data that are printed at most.
 const SHOWN_MAX: usize = 80;
 

@@ -1,0 +1,630 @@
+//! `weir diff` against a naive model of verdicts that visits every device of a
+//! small part of the number space, and against what the README shows.
+#![cfg(feature = "server")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Parser;
+use serde_json::Value;
+use weir::cli::diff::DiffArgs;
+use weir::error::Failed;
+
+//----------- Running
+
+/// The command line of `weir diff` alone.
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    args: DiffArgs,
+}
+
+/// Runs `weir diff`; the output, and how it ended.
+fn diff(args: &[&str]) -> (String, Result<(), Failed>) {
+    let line = Line::try_parse_from([&["diff"], args].concat()).unwrap();
+    let mut out = Vec::new();
+    let result = line.args.run(&mut out);
+    (String::from_utf8(out).unwrap(), result)
+}
+
+/// The JSON of `weir diff`.
+fn json(args: &[&str]) -> Value {
+    let (out, result) = diff(&[args, &["--json"]].concat());
+    result.unwrap();
+    serde_json::from_str(&out).unwrap()
+}
+
+/// Writes files into a new directory.
+fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    dir
+}
+
+/// The path of a file as an argument.
+fn at(dir: &Path, name: &str) -> String {
+    dir.join(name).to_str().unwrap().to_owned()
+}
+
+/// Changes by `old → new`, with their counts.
+type Changes = BTreeMap<(String, String), u64>;
+
+/// What a tally says: the changes, and how many there are of none.
+fn changes(tally: &Value) -> (Changes, u64) {
+    let found: Changes = tally["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| {
+            let name = |side: &str| change[side].as_str().unwrap().to_owned();
+            (
+                (name("old"), name("new")),
+                change["count"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        found.values().sum::<u64>(),
+        tally["changed"].as_u64().unwrap()
+    );
+    (found, tally["unchanged"].as_u64().unwrap())
+}
+
+//----------- The naive model
+
+/// Strictest last.
+const STATUSES: [&str; 3] = ["whitelisted", "greylisted", "blacklisted"];
+
+/// The devices that are visited one by one: the last of one TAC, and the
+/// first of the next.
+const WINDOW: std::ops::Range<u64> = 101_234_999_700..101_235_000_300;
+
+/// What a rule speaks of, as digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Scope {
+    Svn(u64, u8),
+    Device(u64),
+    Range(u64, u64),
+    Tac(String),
+    Prefix(String),
+}
+
+impl Scope {
+    /// The same as the columns `imei,svn,imei_from,imei_to,tac,tac_prefix`.
+    fn csv(&self) -> String {
+        match self {
+            Self::Svn(device, svn) => format!("{device:014},{svn:02},,,,"),
+            Self::Device(device) => format!("{device:014},,,,,"),
+            Self::Range(from, to) => format!(",,{from:014},{to:014},,"),
+            Self::Tac(tac) => format!(",,,,{tac},"),
+            Self::Prefix(prefix) => format!(",,,,,{prefix}"),
+        }
+    }
+
+    /// Whether it covers a device; `None` if the software version would tell.
+    fn covers(&self, device: u64, svn: Option<u8>) -> Option<bool> {
+        match self {
+            Self::Svn(own, _) if *own != device => Some(false),
+            Self::Svn(_, own) => svn.map(|svn| svn == *own),
+            Self::Device(own) => Some(*own == device),
+            Self::Range(from, to) => Some(*from <= device && device <= *to),
+            Self::Tac(digits) | Self::Prefix(digits) => {
+                Some(format!("{device:014}").starts_with(digits))
+            }
+        }
+    }
+
+    /// The place of the kind in the order of the rules.
+    fn kind(&self) -> usize {
+        match self {
+            Self::Svn(..) => 0,
+            Self::Device(_) => 1,
+            Self::Range(..) => 2,
+            Self::Tac(_) => 3,
+            Self::Prefix(_) => 4,
+        }
+    }
+
+    /// The first device, and the software version.
+    fn first(&self) -> (u64, Option<u8>) {
+        match self {
+            Self::Svn(device, svn) => (*device, Some(*svn)),
+            Self::Device(device) | Self::Range(device, _) => (*device, None),
+            Self::Tac(digits) | Self::Prefix(digits) => {
+                (format!("{digits:0<14}").parse().unwrap(), None)
+            }
+        }
+    }
+}
+
+/// One side.
+#[derive(Debug, Default)]
+struct Model {
+    /// Rules with the place of their status, and who is excepted.
+    rules: Vec<(Scope, usize, Option<&'static str>)>,
+    /// Who is bound to what.
+    bindings: Vec<(&'static str, Scope)>,
+    /// What unlisted devices are.
+    unlisted: &'static str,
+}
+
+impl Model {
+    /// What is answered, by looking at everything there is.
+    fn decide(&self, device: u64, svn: Option<u8>, imsi: Option<&str>) -> &'static str {
+        let bound: Vec<_> = (self.bindings.iter())
+            .filter(|(own, _)| Some(*own) == imsi)
+            .map(|(_, scope)| scope.covers(device, svn))
+            .collect();
+        if !bound.is_empty() && bound.iter().all(|covered| *covered == Some(false)) {
+            return "blacklisted";
+        }
+        let matches = |kind: usize| {
+            (self.rules.iter())
+                .filter(move |(scope, ..)| scope.kind() == kind)
+                .filter(move |(scope, ..)| scope.covers(device, svn) == Some(true))
+        };
+        let Some(status) = (0..5).find_map(|kind| matches(kind).map(|rule| rule.1).max()) else {
+            return self.unlisted;
+        };
+        let excepted = (0..5)
+            .flat_map(matches)
+            .any(|(_, status, excepted)| *status == 2 && excepted.is_some() && *excepted == imsi);
+        match status {
+            2 if excepted => "whitelisted",
+            _ => STATUSES[status],
+        }
+    }
+
+    /// Writes it as a configuration.
+    fn write(&self, dir: &Path, name: &str) -> String {
+        let mut config = format!(
+            "[register]\nlists_dir = \".\"\nunlisted = \"{}\"\n",
+            self.unlisted
+        );
+        // A list for each rule, so that no list contradicts itself.
+        for (number, (scope, status, excepted)) in self.rules.iter().enumerate() {
+            let path = format!("{name}-{number}.csv");
+            let text = format!(
+                "imei,svn,imei_from,imei_to,tac,tac_prefix,imsi\n{},{}\n",
+                scope.csv(),
+                excepted.unwrap_or_default()
+            );
+            fs::write(dir.join(&path), text).unwrap();
+            config += &format!(
+                "[[list]]\nname = \"l{number}\"\nstatus = \"{}\"\npath = \"{path}\"\n",
+                STATUSES[*status]
+            );
+        }
+        let path = format!("{name}-bindings.csv");
+        let mut text = "imei,svn,imei_from,imei_to,tac,tac_prefix,imsi\n".to_owned();
+        for (imsi, scope) in &self.bindings {
+            text += &format!("{},{imsi}\n", scope.csv());
+        }
+        fs::write(dir.join(&path), text).unwrap();
+        config += &format!("[[binding]]\nname = \"bindings\"\npath = \"{path}\"\n");
+        let path = dir.join(format!("{name}.toml"));
+        fs::write(&path, config).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+/// Numbers that look like chance, always the same.
+struct Chance(u64);
+
+impl Chance {
+    /// A number below `bound`.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+
+    /// A scope whose edges lie in the window, or are those of whole TACs.
+    fn scope(&mut self) -> Scope {
+        // Few devices, so that rules meet.
+        let device = |chance: &mut Self| WINDOW.start + 297 + chance.below(6);
+        match self.below(7) {
+            0 => Scope::Svn(device(self), u8::try_from(self.below(2)).unwrap()),
+            1 | 2 => Scope::Device(device(self)),
+            3 => {
+                let from = WINDOW.start + self.below(600);
+                Scope::Range(from, from + self.below(WINDOW.end - from))
+            }
+            4 => Scope::Tac(["00101234", "00101235"][self.below(2) as usize].to_owned()),
+            _ => Scope::Prefix(["0010123", "001", "0"][self.below(3) as usize].to_owned()),
+        }
+    }
+
+    /// A small register.
+    fn model(&mut self) -> Model {
+        let imsi = |chance: &mut Self| IMSIS[chance.below(3) as usize];
+        let mut model = Model {
+            unlisted: ["unknown", "unknown", "greylisted"][self.below(3) as usize],
+            ..Model::default()
+        };
+        for _ in 0..self.below(7) {
+            let status = self.below(3) as usize;
+            let excepted = (status == 2 && self.below(2) == 0).then(|| imsi(self));
+            model.rules.push((self.scope(), status, excepted));
+        }
+        for _ in 0..self.below(3) {
+            model.bindings.push((imsi(self), self.scope()));
+        }
+        model
+    }
+}
+
+/// The subscribers that the registers know.
+const IMSIS: [&str; 3] = ["001010000000001", "001010000000002", "001010000000003"];
+
+/// Devices outside of the window, one of each kind, with how many there are:
+/// the rest of both TACs, of their prefix, and of each shorter prefix.
+fn outside() -> [(u64, u64); 6] {
+    let tac = 1_000_000;
+    let rest = tac - 300;
+    [
+        (101_234_000_000, rest),
+        (101_235_999_999, rest),
+        (101_230_000_000, 8 * tac),
+        (100_000_000_000, 100_000 * tac - 10 * tac),
+        (999_999_999_999, 9_900_000 * tac),
+        (99_999_999_999_999, 90_000_000 * tac),
+    ]
+}
+
+/// Every device visited, its change counted.
+fn count_devices(old: &Model, new: &Model) -> (Changes, u64) {
+    let mut found = (Changes::new(), 0);
+    for (device, count) in WINDOW.map(|device| (device, 1)).chain(outside()) {
+        let pair = [old, new].map(|model| model.decide(device, None, None).to_owned());
+        count_in(&mut found, pair, count);
+    }
+    found
+}
+
+/// Counts one pair of verdicts.
+fn count_in(found: &mut (Changes, u64), pair: [String; 2], count: u64) {
+    let [old, new] = pair;
+    match old == new {
+        true => found.1 += count,
+        false => *found.0.entry((old, new)).or_default() += count,
+    }
+}
+
+/// Every named software version, where it makes a difference.
+fn count_svns(old: &Model, new: &Model) -> (Changes, u64) {
+    let mut found = (Changes::new(), 0);
+    for device in WINDOW {
+        for svn in 0..2 {
+            let named = [old, new].into_iter().any(|model| {
+                let rules = model.rules.iter().map(|rule| &rule.0);
+                let bindings = model.bindings.iter().map(|binding| &binding.1);
+                rules
+                    .chain(bindings)
+                    .any(|scope| *scope == Scope::Svn(device, svn))
+            });
+            let with = [old, new].map(|model| model.decide(device, Some(svn), None).to_owned());
+            let without = [old, new].map(|model| model.decide(device, None, None).to_owned());
+            if named && with != without {
+                count_in(&mut found, with, 1);
+            }
+        }
+    }
+    found
+}
+
+/// Every subscriber with each device it is named with and one other, where it
+/// makes a difference.
+fn count_subscribers(old: &Model, new: &Model) -> (Changes, u64) {
+    let mut found = (Changes::new(), 0);
+    for imsi in IMSIS {
+        let mut scopes: Vec<_> = [old, new]
+            .into_iter()
+            .flat_map(|model| {
+                let rules = model.rules.iter().filter(|rule| rule.2 == Some(imsi));
+                let bindings = model.bindings.iter().filter(|binding| binding.0 == imsi);
+                let rules = rules.map(|rule| rule.0.clone());
+                rules.chain(bindings.map(|binding| binding.1.clone()))
+            })
+            .collect();
+        scopes.sort();
+        scopes.dedup();
+        let other = (!scopes.is_empty()).then_some((99_999_999_999_999, None));
+        for (device, svn) in scopes.iter().map(Scope::first).chain(other) {
+            let with = [old, new].map(|model| model.decide(device, svn, Some(imsi)).to_owned());
+            let without = [old, new].map(|model| model.decide(device, svn, None).to_owned());
+            if with != without {
+                count_in(&mut found, with, 1);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn counts_are_those_of_visiting_every_device() {
+    const TOTAL: u64 = 100_000_000_000_000;
+    let window = WINDOW.end - WINDOW.start;
+    let outside: u64 = outside().iter().map(|(_, count)| count).sum();
+    assert_eq!(window + outside, TOTAL);
+    let mut met = [0; 3];
+    for seed in 0..150 {
+        let mut chance = Chance(seed);
+        let (old, new) = (chance.model(), chance.model());
+        let dir = tempfile::tempdir().unwrap();
+        let paths = [old.write(dir.path(), "old"), new.write(dir.path(), "new")];
+        let report = json(&[&paths[0], &paths[1]]);
+        let audience = &report["audiences"][0];
+        for (index, (tally, expected)) in [
+            (&audience["devices"], count_devices(&old, &new)),
+            (&audience["device_svns"], count_svns(&old, &new)),
+            (&report["subscribers"], count_subscribers(&old, &new)),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            met[index] += usize::from(!expected.0.is_empty());
+            assert_eq!(changes(tally), expected, "seed {seed}: {old:#?} {new:#?}");
+        }
+    }
+    // The cases are worth something.
+    assert!(met.iter().all(|met| *met >= 20), "{met:?}");
+}
+
+#[test]
+fn one_subscriber_sees_every_device_by_its_bindings() {
+    for seed in 0..60 {
+        let mut chance = Chance(1000 + seed);
+        let (old, new) = (chance.model(), chance.model());
+        let dir = tempfile::tempdir().unwrap();
+        let paths = [old.write(dir.path(), "old"), new.write(dir.path(), "new")];
+        let report = json(&[&paths[0], &paths[1], "--imsi", IMSIS[0]]);
+        assert!(report["subscribers"].is_null());
+        let mut expected = (Changes::new(), 0);
+        for (device, count) in WINDOW.map(|device| (device, 1)).chain(outside()) {
+            let pair = [&old, &new];
+            let pair = pair.map(|model| model.decide(device, None, Some(IMSIS[0])).to_owned());
+            count_in(&mut expected, pair, count);
+        }
+        assert_eq!(
+            changes(&report["audiences"][0]["devices"]),
+            expected,
+            "seed {seed}: {old:#?} {new:#?}"
+        );
+    }
+}
+
+//----------- Policies, times, ends
+
+/// A change, as the model writes it.
+fn change(old: &str, new: &str, count: u64) -> Changes {
+    Changes::from([((old.to_owned(), new.to_owned()), count)])
+}
+
+#[test]
+fn each_policy_is_compared_by_a_client_that_it_applies_to() {
+    let config = |iot: &str, partner: &str| {
+        format!(
+            "[register]\nlists_dir = \".\"\n\
+             [[list]]\nname = \"a\"\nstatus = \"black\"\npath = \"a.csv\"\n\
+             [[policy]]\nname = \"iot\"\nunlisted = \"{iot}\"\n\
+             match = {{ imsi_prefix = [\"00102\"], origin_realm = [\"home\"] }}\n\
+             [[policy]]\nname = \"never\"\nmatch = {{ imsi_prefix = [\"001022\"], origin_realm = [\"home\"] }}\n\
+             [[policy]]\nname = \"partner\"\nmalformed = \"{partner}\"\n\
+             match = {{ origin_host = [\"mme.partner\"] }}\n"
+        )
+    };
+    let dir = directory(&[
+        ("old.toml", &config("unknown", "5004")),
+        ("new.toml", &config("blacklisted", "greylisted")),
+        ("a.csv", "imei\n00101234000001\n"),
+    ]);
+    let (old, new) = (at(dir.path(), "old.toml"), at(dir.path(), "new.toml"));
+    let report = json(&[&old, &new]);
+    let audiences: Vec<_> = report["audiences"].as_array().unwrap().iter().collect();
+    let policies: Vec<_> = (audiences.iter())
+        .map(|audience| audience["new_policy"].as_str().unwrap())
+        .collect();
+    assert_eq!(policies, ["default", "iot", "partner"]);
+    let iot = audiences[1];
+    assert_eq!(iot["origin_realm"], "home");
+    assert!(iot["imsi"].as_str().unwrap().starts_with("00102"));
+    // All but the one device that is listed.
+    let all = change("unknown", "blacklisted", 99_999_999_999_999);
+    assert_eq!(changes(&iot["devices"]), (all, 1));
+    assert_eq!(audiences[2]["origin_host"], "mme.partner");
+    assert_eq!(
+        changes(&audiences[2]["malformed"]).0,
+        change("malformed", "greylisted", 1)
+    );
+    for audience in [audiences[0], audiences[2]] {
+        assert_eq!(changes(&audience["devices"]).1, 100_000_000_000_000);
+    }
+    // Whoever `never` is for, `iot` has taken before.
+    let notes = report["notes"].as_array().unwrap();
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(
+        notes[0]
+            .as_str()
+            .unwrap()
+            .contains("policy never of the old")
+    );
+
+    let one = json(&[&old, &new, "--origin-host", "mme.partner"]);
+    assert_eq!(one["audiences"].as_array().unwrap().len(), 1);
+    assert_eq!(one["audiences"][0]["old_policy"], "partner");
+}
+
+#[test]
+fn the_maintenance_switch_changes_everything() {
+    let dir = directory(&[
+        ("old.toml", ""),
+        ("new.toml", "[register]\noverride = \"whitelisted\"\n"),
+    ]);
+    let (old, new) = (at(dir.path(), "old.toml"), at(dir.path(), "new.toml"));
+    let report = json(&[&old, &new]);
+    let audience = &report["audiences"][0];
+    let all = change("unknown", "whitelisted", 100_000_000_000_000);
+    assert_eq!(changes(&audience["devices"]), (all, 0));
+    assert_eq!(
+        changes(&audience["malformed"]).0,
+        change("malformed", "whitelisted", 1)
+    );
+    assert_eq!(report["new"]["override"], "whitelisted");
+}
+
+#[test]
+fn dates_count_at_the_time_that_is_named() {
+    let dir = directory(&[
+        ("old.csv", "imei\n00101234000001\n"),
+        (
+            "new.csv",
+            "imei,from,until\n00101234000001,,\n00101234000002,2027-01-01,\n00101234000003,,2027-01-01\n",
+        ),
+    ]);
+    let (old, new) = (at(dir.path(), "old.csv"), at(dir.path(), "new.csv"));
+    for (time, device, later) in [
+        ("2026-12-31T23:59:59Z", "00101234000003", 2),
+        ("2027-01-02T00:00:00Z", "00101234000002", 0),
+    ] {
+        let report = json(&[&old, &new, "--at", time]);
+        let devices = &report["audiences"][0]["devices"];
+        assert_eq!(changes(devices).0, change("unknown", "blacklisted", 1));
+        assert_eq!(devices["changes"][0]["samples"][0]["from"], device);
+        assert_eq!(report["new"]["changing_later"], later);
+    }
+}
+
+#[test]
+fn a_list_has_the_status_that_is_named_and_may_be_a_pattern() {
+    let dir = directory(&[
+        ("old-1.csv", "imei\n00101234000001\n"),
+        ("old-2.csv", "imei\n00101234000002\n"),
+        ("new.csv", "imei\n00101234000001\n"),
+    ]);
+    let (old, new) = (at(dir.path(), "old-*.csv"), at(dir.path(), "new.csv"));
+    let report = json(&[&old, &new, "--status", "grey"]);
+    assert_eq!(
+        changes(&report["audiences"][0]["devices"]).0,
+        change("greylisted", "unknown", 1)
+    );
+    let (_, result) = diff(&[&old, &new, "--status", "blue"]);
+    assert_eq!(result.unwrap_err().exit_code(), 2);
+    let (out, result) = diff(&[&old, &at(dir.path(), "none.csv")]);
+    let failed = result.unwrap_err();
+    assert!(
+        failed.to_string().contains("none.csv: no such file"),
+        "{failed}"
+    );
+    assert_eq!((failed.exit_code(), out.as_str()), (1, ""));
+}
+
+#[test]
+fn samples_are_as_many_as_wanted() {
+    let mut text = "imei\n".to_owned();
+    for device in 0..10 {
+        text += &format!("001012340000{device}0\n");
+    }
+    let dir = directory(&[("old.csv", "imei\n49015420323751\n"), ("new.csv", &text)]);
+    let (old, new) = (at(dir.path(), "old.csv"), at(dir.path(), "new.csv"));
+    for (samples, shown) in [("0", 0), ("3", 3), ("20", 10)] {
+        let report = json(&[&old, &new, "--samples", samples]);
+        let change = &report["audiences"][0]["devices"]["changes"][1];
+        assert_eq!(change["count"], 10);
+        assert_eq!(change["samples"].as_array().unwrap().len(), shown);
+    }
+}
+
+#[test]
+fn differences_are_a_failure_only_if_asked_for() {
+    let dir = directory(&[
+        ("old.csv", "imei\n00101234000001\n"),
+        ("new.csv", "imei\n00101234000002\n"),
+    ]);
+    let (old, new) = (at(dir.path(), "old.csv"), at(dir.path(), "new.csv"));
+    assert!(diff(&[&old, &new]).1.is_ok());
+    let failed = diff(&[&old, &new, "--exit-code"]).1.unwrap_err();
+    assert_eq!(failed.exit_code(), 1);
+    let (out, result) = diff(&[&old, &old, "--exit-code"]);
+    assert!(result.is_ok());
+    assert!(out.ends_with("\nNo verdict changes.\n"), "{out}");
+}
+
+//----------- Replay
+
+/// A file of the recordings.
+fn captures(name: &str) -> String {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    at(&root.join("captures"), name)
+}
+
+#[test]
+fn recorded_requests_that_are_answered_differently_are_shown() {
+    let (old, new) = (captures("weir.toml"), captures("weir-black.toml"));
+    // In the recording there are CER, one check and DPR; `white.csv` and
+    // `black.csv` both name its phone.
+    let capture = captures("open5gs-black.pcap");
+    let (out, result) = diff(&[&old, &new, "--replay", &capture]);
+    result.unwrap();
+    let line = out.lines().last().unwrap();
+    assert!(
+        out.contains("1 of 3 requests answered differently"),
+        "{out}"
+    );
+    assert!(
+        line.ends_with("  2001 whitelisted → 2001 blacklisted"),
+        "{out}"
+    );
+    assert!(line.contains("imei 35349006******"), "{out}");
+
+    let args = [&old, &new, "--replay", &capture, "--show-identities"];
+    let report = json(&args.map(|arg: &str| arg));
+    let differing = &report["replay"]["differing"];
+    assert_eq!(differing.as_array().unwrap().len(), 1);
+    assert!(
+        differing[0]["imei"]
+            .as_str()
+            .unwrap()
+            .starts_with("35349006987331")
+    );
+    assert_eq!(differing[0]["frame"], 8);
+    assert!(
+        differing[0]["new_ground"]
+            .as_str()
+            .unwrap()
+            .contains("black.csv:2")
+    );
+
+    let same = json(&[&old, &old, "--replay", &capture]);
+    assert_eq!(same["replay"]["changed"], 0);
+    assert_eq!(same["differs"], false);
+}
+
+//----------- The README
+
+#[test]
+fn the_readme_shows_what_it_prints() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let section = readme.split("\n## What would change\n").nth(1).unwrap();
+    let block = |language: &str| {
+        let rest = section.split(&format!("```{language}\n")).nth(1).unwrap();
+        rest.split("```").next().unwrap()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let bin = Path::new(env!("CARGO_BIN_EXE_weir")).parent().unwrap();
+    let output = Command::new("sh")
+        .args(["-ec", block("sh")])
+        .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), block("text"));
+}
