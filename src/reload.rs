@@ -246,16 +246,22 @@ impl Reloader {
                         report.lists.len(),
                         report.entries()
                     );
-                    report
-                        .all_warnings()
-                        .for_each(|warning| tracing::warn!("{warning}"));
+                    for warning in report.all_warnings() {
+                        tracing::warn!("{}", self.loggable(&warning));
+                    }
                 }
                 Err(failed) => {
-                    tracing::error!("reload refused, the register in force stays: {failed}");
+                    let why = self.loggable(&failed.to_string());
+                    tracing::error!("reload refused, the register in force stays: {why}");
                 }
             }
         }
         drop(watcher);
+    }
+
+    /// A report as the log may have it.
+    fn loggable(&self, report: &str) -> String {
+        loggable(report, &self.config)
     }
 
     /// The directories to be watched: those of lists with all below them, and
@@ -417,6 +423,29 @@ pub(crate) fn keep(config: &Config, stamps: &Stamps, report: &LoadReport) {
             "the files of the lists cannot be kept in `state_dir` ({error}); `weir restore` has older ones"
         ),
     }
+}
+
+/// Digits of a number in a row that the log shows by default: a TAC and no more
+/// of an IMEI, the operator and a little of an IMSI.
+const DIGITS_SHOWN: usize = 8;
+
+/// A report on lists as the log may have it: the numbers in it are those of
+/// devices and subscribers, and file and line tell which they are.
+#[must_use]
+pub fn loggable(report: &str, config: &Config) -> String {
+    if config.log.show_identities {
+        return report.to_owned();
+    }
+    let mut digits = 0;
+    let masked = report.chars().map(|letter| {
+        digits = if letter.is_ascii_digit() {
+            digits + 1
+        } else {
+            0
+        };
+        if digits > DIGITS_SHOWN { '*' } else { letter }
+    });
+    masked.collect()
 }
 
 /// Frees a rulebook that was replaced, on this thread: waits until no serving

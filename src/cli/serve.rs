@@ -77,7 +77,8 @@ impl ServeArgs {
         let previous = state
             .as_ref()
             .map_or_else(Previous::default, State::previous);
-        let loaded = load::load_after(&config, &previous)?;
+        let loaded = load::load_after(&config, &previous)
+            .map_err(|refused| Failed::new(reload::loggable(&refused.to_string(), &config)))?;
         reload::keep(&config, &stamps, &loaded.report);
         let register = Arc::new(Register::new(loaded.rulebook));
         let counters = Arc::new(Counters::default());
@@ -171,6 +172,7 @@ impl ServeArgs {
             writeln!(out, "  list          {list}")?;
         }
         for warning in report.all_warnings() {
+            let warning = reload::loggable(&warning, config);
             writeln!(out, "  warning       {warning}")?;
         }
         let weir = std::env::args_os().next();

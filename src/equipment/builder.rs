@@ -14,6 +14,11 @@ use super::{
     Tac, Terms, Validity,
 };
 
+/// How many rules about one device are looked at for one that says the same:
+/// more lists and dates than one device has in practice, and few enough not to
+/// slow the building of a register.
+const REPEATS_SOUGHT: usize = 32;
+
 //----------- Builder ---------------------------------------------------------
 
 /// Collects lists, and makes a [`Snapshot`] of them.
@@ -143,7 +148,13 @@ impl Builder {
             .rules
             .push(rule.scope, terms, source, rule.line)
             .ok_or(BuildError::TooMany("rules"))?;
-        if let Some(next) = self.index.insert(rule.scope, number) {
+        // A rule that only says again what another says is kept for its line and
+        // its exceptions, but not looked at: a list that repeats a line a
+        // hundred thousand times must not make one device's verdict slow.
+        let mut known = (self.rules.chain(self.index.find(rule.scope))).take(REPEATS_SOUGHT);
+        let repeats = known.any(|(_, record)| record.terms == terms);
+        drop(known);
+        if !repeats && let Some(next) = self.index.insert(rule.scope, number) {
             self.rules.link(number, next);
         }
         for &imsi in rule.exceptions {

@@ -175,6 +175,16 @@ fn files_that_come_and_go_are_noticed() {
 }
 
 #[test]
+fn what_is_wrong_with_a_list_is_logged_without_the_identity() {
+    let (dir, server) = start(true);
+    let wrong = "imei,imsi\n49015420323751x,\n,00101012345678901\n";
+    fs::write(dir.path().join("lists/b.csv"), wrong).unwrap();
+    let log = server.log.wait_for("b.csv:2:1: imei: `49015420******x`", 1);
+    assert!(!log.contains("490154203"), "{log}");
+    assert!(!log.contains("001010123"), "{log}");
+}
+
+#[test]
 fn what_is_no_list_is_not_read() {
     let (dir, mut server) = start(true);
     // The first look, at what changed during the start.
