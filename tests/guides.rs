@@ -1,4 +1,5 @@
-//! The pages about moving from other registers, tried as a new user would:
+//! The pages about explanations and about moving from other registers, tried as
+//! a new user would:
 //! each block of commands is run, and what the page shows behind it must be
 //! what it prints.
 #![cfg(feature = "server")]
@@ -75,6 +76,11 @@ fn moving_from_open5gs_goes_as_described() {
 #[test]
 fn moving_from_eagle_goes_as_described() {
     try_page("moving-from-eagle.md");
+}
+
+#[test]
+fn verdicts_are_explained_as_described() {
+    try_page("explained-verdicts.md");
 }
 
 //----------- weir restore ----------------------------------------------------

@@ -172,12 +172,12 @@ pub const DEFAULT_PORT: u16 = 3868;
 pub const DEFAULT_PRODUCT_NAME: &str = "Weir";
 
 /// The interval Tw of the watchdog that RFC 3539 clause 3.4.1 recommends.
-pub const DEFAULT_WATCHDOG: Duration = Duration::from_secs(30);
+pub const DEFAULT_WATCHDOG: Duration = crate::base::watchdog::DEFAULT_INTERVAL;
 /// RFC 3539 clause 3.4.1 allows no shorter interval: shorter ones take
 /// congestion for failure.
-pub const MIN_WATCHDOG: Duration = Duration::from_secs(6);
+pub const MIN_WATCHDOG: Duration = crate::base::watchdog::INTERVAL_BOUNDS.0;
 /// Beyond an hour a dead peer would be kept for longer than anybody waits.
-pub const MAX_WATCHDOG: Duration = Duration::from_secs(3600);
+pub const MAX_WATCHDOG: Duration = crate::base::watchdog::INTERVAL_BOUNDS.1;
 
 /// How long a new connection may take to send its CER: several round trips and
 /// a retransmission, yet short enough that silent connections do not pile up.
@@ -189,12 +189,12 @@ pub const MAX_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The largest message in bytes; an ME-Identity-Check has some 300, and the
 /// rest is room for Proxy-Info, Route-Record and vendors' AVPs.
-pub const DEFAULT_MAX_MESSAGE: usize = 64 * 1024;
+pub const DEFAULT_MAX_MESSAGE: usize = crate::wire::DEFAULT_MESSAGE_LEN_MAX;
 /// A message shorter than this must always pass, whatever the operator saves.
-pub const MIN_MAX_MESSAGE: usize = 4 * 1024;
+pub const MIN_MAX_MESSAGE: usize = crate::wire::MESSAGE_LEN_MAX_BOUNDS.0;
 /// Each connection may have to hold one whole message; beyond 1 MiB that
 /// memory would be the peer's to spend.
-pub const MAX_MAX_MESSAGE: usize = 1024 * 1024;
+pub const MAX_MAX_MESSAGE: usize = crate::wire::MESSAGE_LEN_MAX_BOUNDS.1;
 
 /// Connections at once: far above the MMEs and DRAs of any one network.
 pub const DEFAULT_MAX_CONNECTIONS: usize = 4096;

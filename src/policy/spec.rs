@@ -138,8 +138,10 @@ pub enum Malformed {
 ///
 /// The rows of white and black follow Oracle's published description of the
 /// list determination (EAGLE and Diameter Signaling Router, EIR User's
-/// Guides); those of grey treat grey as that description treats black, and the
-/// last row follows from the names of the types.
+/// Guides). It says nothing that we could find of grey and of devices on no
+/// list: there, grey is treated as black is, and the last row is what the types
+/// are commonly understood to mean. Compare with your EIR before relying on
+/// these rows; `weir diff` and a shadow policy show what they would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Combine {

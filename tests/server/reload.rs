@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use weir::config::Config;
 use weir::metrics::Counters;
+use weir::net::Clock;
 use weir::policy::Register;
 use weir::reload::Reloader;
+use weir::time::UnixTime;
 
 use super::harness::*;
 
@@ -47,6 +49,41 @@ fn reloader(dir: &Path, register: &Arc<Register>, counters: &Arc<Counters>) -> R
         Arc::clone(register),
         Arc::clone(counters),
     )
+}
+
+/// The end of a rule comes at its second, under load and without a reload.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_ends_at_its_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = write_config(dir.path());
+    // In effect up to and with this second.
+    let last = Clock::start().now().unix.0 + 2;
+    let until = UnixTime(last);
+    let rule = format!("imei,status,until\n{FIRST},blacklisted,{until}\n{SECOND},whitelisted,\n");
+    fs::write(dir.path().join("lists/swap.csv"), rule).unwrap();
+    let server = TestServer::start(|default| *default = config).await;
+    let mut client = server.open("mme.localdomain").await;
+    let (mut before, mut after) = (0u64, 0u64);
+    while after < 1000 {
+        let asked = Clock::start().now().unix.0;
+        let status = client.check(FIRST).await;
+        let answered = Clock::start().now().unix.0;
+        match status {
+            Some(1) => {
+                assert!(asked <= last, "blacklisted after its last second");
+                assert_eq!(after, 0, "blacklisted again");
+                before += 1;
+            }
+            None => {
+                assert!(answered > last, "unlisted within its last second");
+                after += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(client.check(SECOND).await, Some(0));
+    }
+    assert!(before > 100, "{before} answers before the end");
+    assert_eq!(server.counters.total().reloads, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
