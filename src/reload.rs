@@ -173,7 +173,11 @@ impl Reloader {
             self.wanted = config;
         }
         let stamps = Stamps::take(&self.wanted);
-        let loaded = load::load_after(&self.wanted, &self.previous)?;
+        // What an operator has put back is held to what it was, not to what it
+        // is to replace.
+        let restored = State::of(&self.wanted).and_then(|state| state.restored());
+        let previous = restored.as_ref().unwrap_or(&self.previous);
+        let loaded = load::load_after(&self.wanted, previous)?;
         Ok((self.wanted.clone(), stamps, loaded))
     }
 
@@ -416,7 +420,8 @@ pub(crate) fn keep(config: &Config, stamps: &Stamps, report: &LoadReport) {
     let Some(state) = State::of(config) else {
         return;
     };
-    match state.save(stamps, report, state::now()) {
+    let saved = state.save(stamps, report, state::now());
+    match state.settle().and(saved) {
         Ok(Some(number)) => tracing::info!("the files of the lists are kept as load {number}"),
         Ok(None) => {}
         Err(error) => tracing::warn!(

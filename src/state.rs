@@ -7,6 +7,7 @@
 //!     manifest.toml    when, the entries of each list, the files with checksums
 //!     0, 1, …          the files, byte by byte
 //!   8/
+//!   restored           the number of a load that was put back and not yet used
 //! ```
 //!
 //! A load is written to a directory with another name first and renamed when
@@ -17,6 +18,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -33,6 +35,9 @@ const MANIFEST: &str = "manifest.toml";
 
 /// The name of a load while it is written.
 const UNFINISHED: &str = "unfinished";
+
+/// Tells which load was put back, until it is in force.
+const RESTORED: &str = "restored";
 
 /// Bytes copied at a time.
 const BUFFER: usize = 128 * 1024;
@@ -60,9 +65,9 @@ pub struct Kept {
     pub length: u64,
     /// Their checksum.
     pub crc32: u32,
-    /// When it was written last, in nanoseconds since 1970; tells whether it
-    /// has to be copied again.
-    pub modified: String,
+    /// When it was changed last and its inode; tells whether it has to be
+    /// copied again.
+    pub changed: String,
 }
 
 /// What the files of the lists are before they are read: what is kept must be
@@ -75,19 +80,20 @@ impl Stamps {
     #[must_use]
     pub fn take(config: &Config) -> Self {
         let stamps = files(config).into_iter().filter_map(|path| {
-            let (length, modified) = stamp(&path).ok()?;
-            Some((path, length, modified))
+            let (length, changed) = stamp(&path).ok()?;
+            Some((path, length, changed))
         });
         Self(stamps.collect())
     }
 }
 
-/// Length and time of a file.
+/// Length of a file, and what tells whether it is still the same: the time of
+/// its last change and its inode. The time of writing is not enough, as copying
+/// programs set it to that of the file that they copy.
 fn stamp(path: &Path) -> io::Result<(u64, String)> {
-    let metadata = fs::metadata(path)?;
-    let modified = metadata.modified()?.duration_since(UNIX_EPOCH);
-    let nanoseconds = modified.map_or(0, |since| since.as_nanos());
-    Ok((metadata.len(), nanoseconds.to_string()))
+    let of = fs::metadata(path)?;
+    let changed = format!("{}.{:09} {}", of.ctime(), of.ctime_nsec(), of.ino());
+    Ok((of.len(), changed))
 }
 
 //----------- State -----------------------------------------------------------
@@ -149,19 +155,38 @@ impl State {
         newest.find_map(|number| Some((number, self.manifest(number).ok()?)))
     }
 
-    /// The entries of the lists that were in force last, as far as is known.
+    /// The entries of the lists that were in force last, as far as is known, or
+    /// of those that were put back since.
     #[must_use]
     pub fn previous(&self) -> Previous {
-        Previous {
+        self.restored().unwrap_or_else(|| Previous {
             entries: (self.newest()).map_or_else(Default::default, |(_, newest)| newest.entries),
-        }
+        })
+    }
+
+    /// The entries of the load that was put back, if it is not in force yet: to
+    /// it the lists are held, as what is in force is what was not wanted.
+    #[must_use]
+    pub fn restored(&self) -> Option<Previous> {
+        let number = fs::read_to_string(self.dir.join(RESTORED)).ok()?;
+        let Manifest { entries, .. } = self.manifest(number.trim().parse().ok()?).ok()?;
+        Some(Previous { entries })
+    }
+
+    /// Notes that what was put back is in force, or something newer.
+    ///
+    /// # Errors
+    ///
+    /// When the note cannot be removed.
+    pub fn settle(&self) -> io::Result<()> {
+        remove_file(&self.dir.join(RESTORED))
     }
 
     //--- Keeping
 
     /// Keeps the files of a load that was published; `stamps` are of before it
     /// was read. Returns its number, or none if the files have changed since
-    /// (there will be another load) or are those of the newest load.
+    /// (there will be another load) or hold what those of the newest load do.
     ///
     /// # Errors
     ///
@@ -189,10 +214,10 @@ impl State {
         }
         fs::create_dir(&unfinished)?;
         let mut files = Vec::new();
-        for (place, (path, length, modified)) in stamps.0.iter().enumerate() {
+        for (place, (path, length, changed)) in stamps.0.iter().enumerate() {
             let copy = unfinished.join(place.to_string());
             let before = newest.as_ref().and_then(|(number, manifest)| {
-                let wanted = (path.clone(), *length, modified.clone());
+                let wanted = (path.clone(), *length, changed.clone());
                 let place = (manifest.files.iter()).position(|kept| is_same(kept, &wanted))?;
                 let crc32 = manifest.files.get(place)?.crc32;
                 Some((self.file(*number, place), crc32))
@@ -201,7 +226,7 @@ impl State {
                 Some((kept, crc32)) if fs::hard_link(&kept, &copy).is_ok() => crc32,
                 _ => copy_file(path, &copy)?,
             };
-            if stamp(path).ok() != Some((*length, modified.clone())) {
+            if stamp(path).ok() != Some((*length, changed.clone())) {
                 fs::remove_dir_all(&unfinished)?;
                 return Ok(None);
             }
@@ -209,8 +234,19 @@ impl State {
                 path: path.clone(),
                 length: *length,
                 crc32,
-                modified: modified.clone(),
+                changed: changed.clone(),
             });
+        }
+        // The same files in a new place, or touched: what is kept would only
+        // push out what is older.
+        let as_before = |(_, manifest): &(u64, Manifest)| {
+            let what = |kept: &Kept| (kept.path.clone(), kept.length, kept.crc32);
+            manifest.entries == Previous::of(report).entries
+                && manifest.files.iter().map(what).eq(files.iter().map(what))
+        };
+        if newest.as_ref().is_some_and(as_before) {
+            fs::remove_dir_all(&unfinished)?;
+            return Ok(None);
         }
         let manifest = Manifest {
             time: now.0,
@@ -271,27 +307,36 @@ impl State {
             }
         }
         let mut restored = Restored::default();
+        // All copying is done before the first list changes: a server that
+        // watches its files must not see some of them missing for long.
+        let mut ready = Vec::new();
+        for (place, kept) in manifest.files.iter().enumerate() {
+            let path = &kept.path;
+            let there = checksum(path).ok();
+            if there == Some((kept.length, kept.crc32)) {
+                restored.unchanged.push(path.clone());
+                continue;
+            }
+            let copy = self.file(number, place);
+            let unfinished = prepare(&copy, path).map_err(|error| told(path, &error))?;
+            ready.push((path, unfinished, there.is_some()));
+        }
+        let note = self.dir.join(RESTORED);
+        fs::write(&note, number.to_string()).map_err(|error| told(&note, &error))?;
         let is_kept = |path: &Path| manifest.files.iter().any(|kept| kept.path == path);
         for path in files(config) {
             if !is_kept(&path) && path.exists() {
-                let aside = set_aside(&path, config).map_err(|error| told(&path, &error))?;
+                let aside = set_aside(&path, config, |from, to| fs::rename(from, to))
+                    .map_err(|error| told(&path, &error))?;
                 restored.set_aside.push((path, aside));
             }
         }
-        for (place, kept) in manifest.files.iter().enumerate() {
-            let path = &kept.path;
-            match checksum(path) {
-                Ok(sum) if sum == (kept.length, kept.crc32) => {
-                    restored.unchanged.push(path.clone());
-                    continue;
-                }
-                Ok(_) => {
-                    let aside = set_aside(path, config).map_err(|error| told(path, &error))?;
-                    restored.set_aside.push((path.clone(), aside));
-                }
-                Err(_) => {}
+        for (path, unfinished, is_there) in ready {
+            if is_there {
+                let aside = set_aside(path, config, keep_as).map_err(|error| told(path, &error))?;
+                restored.set_aside.push((path.clone(), aside));
             }
-            put_back(&self.file(number, place), path).map_err(|error| told(path, &error))?;
+            put_back(&unfinished, path).map_err(|error| told(path, &error))?;
             restored.restored.push(path.clone());
         }
         Ok(restored)
@@ -318,8 +363,8 @@ fn files(config: &Config) -> Vec<PathBuf> {
 }
 
 /// Whether a file is still what was kept of it.
-fn is_same(kept: &Kept, (path, length, modified): &(PathBuf, u64, String)) -> bool {
-    (&kept.path, kept.length, &kept.modified) == (path, *length, modified)
+fn is_same(kept: &Kept, (path, length, changed): &(PathBuf, u64, String)) -> bool {
+    (&kept.path, kept.length, &kept.changed) == (path, *length, changed)
 }
 
 /// An error with the file that it is about.
@@ -362,8 +407,13 @@ fn checksum(path: &Path) -> io::Result<(u64, u32)> {
     }
 }
 
-/// Moves a file to a name that no list reads; returns the name.
-fn set_aside(path: &Path, config: &Config) -> io::Result<PathBuf> {
+/// Moves a file to a name that no list reads, as `move_to` does that; returns
+/// the name.
+fn set_aside(
+    path: &Path,
+    config: &Config,
+    move_to: impl Fn(&Path, &Path) -> io::Result<()>,
+) -> io::Result<PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut number = 0u32;
     loop {
@@ -375,7 +425,7 @@ fn set_aside(path: &Path, config: &Config) -> io::Result<PathBuf> {
         // A pattern such as `lists/*` reads any name but one with a dot.
         let hidden = path.with_file_name(format!(".{name}{suffix}"));
         if !aside.exists() && !hidden.exists() {
-            fs::rename(path, &aside)?;
+            move_to(path, &aside)?;
             if files(config).contains(&aside) {
                 fs::rename(&aside, &hidden)?;
                 return Ok(hidden);
@@ -386,19 +436,36 @@ fn set_aside(path: &Path, config: &Config) -> io::Result<PathBuf> {
     }
 }
 
-/// Puts a copy in the place of a file, at once.
-fn put_back(copy: &Path, path: &Path) -> io::Result<()> {
+/// Gives a file that is about to be replaced a second name, so that it is there
+/// all the time; where a file can have one name only, moves it.
+fn keep_as(path: &Path, aside: &Path) -> io::Result<()> {
+    fs::hard_link(path, aside).or_else(|_| fs::rename(path, aside))
+}
+
+/// Copies a copy beside the file that it is to replace, under a name that no
+/// list reads; returns the name.
+fn prepare(copy: &Path, path: &Path) -> io::Result<PathBuf> {
     let dir = path.parent().unwrap_or_else(|| Path::new(""));
     fs::create_dir_all(dir)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let unfinished = path.with_file_name(format!(".{name}.{UNFINISHED}"));
-    match fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_file(&unfinished)?;
     copy_file(copy, &unfinished)?;
-    fs::rename(&unfinished, path)?;
-    sync_dir(dir)
+    Ok(unfinished)
+}
+
+/// Puts what was prepared in the place of a file, at once.
+fn put_back(unfinished: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(unfinished, path)?;
+    sync_dir(path.parent().unwrap_or_else(|| Path::new("")))
+}
+
+/// Removes a file, if there is one.
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Has the names of a directory written to the disk.

@@ -216,6 +216,13 @@ fn parse(text: &str) -> Result<Option<Command>, Bad> {
                 imsis: Vec::new(),
             }));
         }
+        // Left out, it would leave a device as it was without a word.
+        other if other.contains("eir") => {
+            return Err(Bad::new(format!(
+                "{} cannot be carried out; write ent_eir(…) or dlt_eir(…)",
+                field::show(name.as_bytes())
+            )));
+        }
         other
             if other
                 .bytes()
@@ -471,6 +478,10 @@ mod tests {
     fn what_a_command_lacks_is_told() {
         let imsis = ", imsi 001010000000001".repeat(9);
         for (text, fragment) in [
+            (
+                "chg_eir(imei 49015420323751, black no",
+                "cannot be carried out",
+            ),
             ("ent_eir(imei 49015420323751", "on no list"),
             ("ent_eir(black yes", "names no device"),
             ("ent_eir(svn 12, black yes", "names no device"),

@@ -194,12 +194,7 @@ impl<'a> Feed<'a> {
             validity,
             reason,
         } = draft;
-        if let Some(other) = (self.builder).contradiction(list, scope, validity, statuses) {
-            return Err(Refusal::Line(Bad::new(format!(
-                "contradicts {}:{}, where {scope} is {}",
-                other.file, other.line, other.status
-            ))));
-        }
+        self.check(at, draft, statuses)?;
         for &status in statuses {
             self.builder.rule(
                 list,
@@ -218,6 +213,28 @@ impl<'a> Feed<'a> {
             )?;
         }
         Ok(())
+    }
+
+    /// Refuses a rule that contradicts one of the same list. To be asked before
+    /// the first of several rules that one line becomes, so that all or none of
+    /// them are added.
+    pub(crate) fn check(
+        &self,
+        at: At,
+        draft: Draft<'_>,
+        statuses: &[Status],
+    ) -> Result<(), Refusal> {
+        let (list, _) = self.place(at)?;
+        let Draft {
+            scope, validity, ..
+        } = draft;
+        match (self.builder).contradiction(list, scope, validity, statuses) {
+            None => Ok(()),
+            Some(other) => Err(Refusal::Line(Bad::new(format!(
+                "contradicts {}:{}, where {scope} is {}",
+                other.file, other.line, other.status
+            )))),
+        }
     }
 
     /// Lets a subscriber use devices although they are blacklisted, by

@@ -240,14 +240,16 @@ impl Line<'_> {
 
     /// What the line is about: device, IMSI and MSISDN.
     fn key(&self) -> Key {
-        let msisdn = self
-            .columns
-            .msisdn
-            .map_or(&b""[..], |place| self.row.field(place));
+        let text = |place: Option<usize>| place.map_or(&b""[..], |place| self.row.field(place));
+        let no_imsi = match self.imsi {
+            Some(_) => &b""[..],
+            None => text(self.columns.imsi),
+        };
         Key {
             device: self.device,
             imsi: self.imsi,
-            msisdn: msisdn.into(),
+            no_imsi: no_imsi.into(),
+            msisdn: text(self.columns.msisdn).into(),
         }
     }
 
@@ -402,6 +404,8 @@ struct Key {
     device: Device,
     /// The subscriber.
     imsi: Option<Imsi>,
+    /// What stands there instead and is none, as it tells lines apart too.
+    no_imsi: Box<[u8]>,
     /// The subscriber's number.
     msisdn: Box<[u8]>,
 }
