@@ -49,7 +49,7 @@ impl BoundIndex {
     /// no particular order.
     #[inline]
     pub(super) fn visit(&self, records: &Records, imsi: Imsi, mut visitor: impl FnMut(u32)) {
-        for (number, _) in records.chain(self.imsis.find(imsi)) {
+        for (number, _) in records.chain(self.imsis.find(imsi).unwrap_or(NONE)) {
             visitor(number);
         }
         self.ranges.visit(imsi.key(), visitor);

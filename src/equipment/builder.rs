@@ -151,7 +151,10 @@ impl Builder {
         // A rule that only says again what another says is kept for its line and
         // its exceptions, but not looked at: a list that repeats a line a
         // hundred thousand times must not make one device's verdict slow.
-        let mut known = (self.rules.chain(self.index.find(rule.scope))).take(REPEATS_SOUGHT);
+        let mut known = (self
+            .rules
+            .chain(self.index.find(rule.scope).unwrap_or(NONE)))
+        .take(REPEATS_SOUGHT);
         let repeats = known.any(|(_, record)| record.terms == terms);
         drop(known);
         if !repeats && let Some(next) = self.index.insert(rule.scope, number) {
@@ -240,7 +243,7 @@ impl Builder {
         validity: Validity,
         statuses: &[Status],
     ) -> Option<Contradiction<'_>> {
-        let chain = self.rules.chain(self.index.find(scope));
+        let chain = self.rules.chain(self.index.find(scope).unwrap_or(NONE));
         chain
             .take(CONTRADICTIONS_LOOKED_AT)
             .find_map(|(_, record)| {

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::ranges::{Ranges, RangesBuilder};
-use super::record::{Records, device_svn_key};
+use super::record::device_svn_key;
 use super::{Device, RuleKind, Scope, Special, Svn, TacDirectory, TacPrefix};
 
 //----------- DeviceIndex -----------------------------------------------------
@@ -48,27 +48,35 @@ pub(super) struct RuleIndex {
     prefixes: [FxHashMap<u32, u32>; TacPrefix::MAX_DIGITS],
     /// Rules for devices with a peculiarity, each with its first record.
     specials: Vec<(Special, u32)>,
+    /// The kinds that there are rules of.
+    kinds: RuleKinds,
 }
 
 impl RuleIndex {
-    /// Calls `visitor` with each rule of one kind that covers the device, in
-    /// no particular order.
-    ///
-    /// Takes constant time and the time for each rule; ranges the logarithm
-    /// of their number. A kind without rules costs a comparison; `models` are
-    /// looked at for rules about unallocated TACs only.
+    /// Whether there is any rule of a kind.
     #[inline]
+    pub(super) fn has(&self, kind: RuleKind) -> bool {
+        self.kinds.contains(kind)
+    }
+
+    /// Calls `visitor` with the first record of each chain of rules of one kind
+    /// that cover the device, in no particular order.
+    ///
+    /// Takes constant time and the time for each chain; ranges the logarithm
+    /// of their number. `models` are looked at for rules about unallocated
+    /// TACs only.
+    #[inline(always)]
     pub(super) fn visit(
         &self,
-        (records, models): (&Records, &TacDirectory),
+        models: &TacDirectory,
         kind: RuleKind,
         device: Device,
         svn: Option<Svn>,
         mut visitor: impl FnMut(u32),
     ) {
-        let mut visit_chain = |head| {
-            for (number, _) in records.chain(head) {
-                visitor(number);
+        let mut visit_chain = |head: Option<u32>| {
+            if let Some(head) = head {
+                visitor(head);
             }
         };
         match kind {
@@ -101,6 +109,23 @@ impl RuleIndex {
     }
 }
 
+/// A set of kinds of rules: a bit for each.
+#[derive(Clone, Copy, Debug, Default)]
+struct RuleKinds(u8);
+
+impl RuleKinds {
+    /// Adds a kind.
+    fn insert(&mut self, kind: RuleKind) {
+        self.0 |= 1 << kind as u8;
+    }
+
+    /// Whether a kind is one of them.
+    #[inline]
+    fn contains(self, kind: RuleKind) -> bool {
+        self.0 & (1 << kind as u8) != 0
+    }
+}
+
 //----------- RuleIndexBuilder ------------------------------------------------
 
 /// Collects a [`RuleIndex`].
@@ -116,6 +141,7 @@ impl RuleIndexBuilder {
     /// Adds a rule; returns another with the same key, which is to follow it.
     pub(super) fn insert(&mut self, scope: Scope, record: u32) -> Option<u32> {
         let index = &mut self.index;
+        index.kinds.insert(scope.kind());
         match scope {
             Scope::DeviceSvn(device, svn) => index
                 .device_svns

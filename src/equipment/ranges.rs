@@ -40,12 +40,9 @@ impl Ranges {
     ///
     /// Among n ranges, k of which hold the number, some log n + k · log(n ÷ k)
     /// are looked at; if they do not overlap, log n.
-    #[inline]
+    // Apart from its callers, so that they need no room for the stack.
+    #[inline(never)]
     pub(super) fn visit(&self, number: u64, mut visitor: impl FnMut(u32)) {
-        // Without ranges, not even the stack is to be prepared.
-        if self.nodes.is_empty() {
-            return;
-        }
         // Slices yet to be searched. Each slice on the stack is at most half
         // as long as the one below it, so that there are never more of them
         // than a length has bits; the bound is tested all the same.

@@ -75,8 +75,9 @@ impl Records {
     }
 
     /// A record and those that follow on it.
-    pub(super) fn chain(&self, head: Option<u32>) -> impl Iterator<Item = (u32, &Record)> {
-        let mut number = head.unwrap_or(NONE);
+    #[inline]
+    pub(super) fn chain(&self, head: u32) -> impl Iterator<Item = (u32, &Record)> {
+        let mut number = head;
         core::iter::from_fn(move || {
             // Nothing has the number that ends a chain, so the chain ends.
             let record = self.find(number)?;
@@ -218,8 +219,8 @@ mod tests {
                 .map(|(number, _)| number)
                 .collect::<Vec<_>>()
         };
-        assert_eq!(chain(Some(3)), [3, 1, 0]);
-        assert_eq!(chain(Some(2)), [2]);
-        assert_eq!(chain(None), [0; 0]);
+        assert_eq!(chain(3), [3, 1, 0]);
+        assert_eq!(chain(2), [2]);
+        assert_eq!(chain(NONE), [0; 0]);
     }
 }

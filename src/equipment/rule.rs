@@ -341,6 +341,20 @@ identifiers! {
     BindingId(u32);
 }
 
+impl RuleId {
+    /// The rule with a number that [`Self::number`] told.
+    pub(crate) const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+impl BindingId {
+    /// The binding with a number that [`Self::number`] told.
+    pub(crate) const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
+
 impl ListId {
     /// The number as a place in an array or a set.
     pub(crate) const fn place(self) -> usize {

@@ -132,9 +132,27 @@ impl Snapshot {
 
     //--- Lookups
 
+    /// Whether there is any rule of a kind.
+    #[inline]
+    pub(crate) fn has_rules(&self, kind: RuleKind) -> bool {
+        self.rules.index.has(kind)
+    }
+
+    /// Whether there is any binding.
+    #[inline]
+    pub(crate) fn has_bindings(&self) -> bool {
+        self.bindings.records.len() > 0
+    }
+
+    /// Whether any subscriber is excepted from a rule.
+    #[inline]
+    pub(crate) fn has_exceptions(&self) -> bool {
+        self.rules.exceptions.len() > 0
+    }
+
     /// Calls `visitor` with each rule of one kind that covers the device, in
     /// no particular order. Allocates nothing.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn visit_rules(
         &self,
         kind: RuleKind,
@@ -143,11 +161,11 @@ impl Snapshot {
         mut visitor: impl FnMut(RuleId, &Terms),
     ) {
         let Rules { records, index, .. } = &self.rules;
-        index.visit((records, &self.models), kind, device, svn, |number| {
-            if let Some(record) = records.find(number)
-                && let Some(terms) = self.catalogue.terms(record)
-            {
-                visitor(RuleId(number), terms);
+        index.visit(&self.models, kind, device, svn, |head| {
+            for (number, record) in records.chain(head) {
+                if let Some(terms) = self.catalogue.terms(record) {
+                    visitor(RuleId(number), terms);
+                }
             }
         });
     }

@@ -259,10 +259,13 @@ impl Rulebook {
             now,
         };
 
-        if let Some(imsi) = inquiry.imsi
-            && let Some((status, ground)) = case.judge_bindings(imsi, trace)
-        {
-            return (Outcome::Status(status), ground);
+        if let Some(imsi) = inquiry.imsi {
+            trace.stage(Stage::Bindings);
+            if self.snapshot.has_bindings()
+                && let Some((status, ground)) = case.judge_bindings(imsi, trace)
+            {
+                return (Outcome::Status(status), ground);
+            }
         }
 
         let Some((outcome, rule)) = case.judge_rules(trace) else {
@@ -272,10 +275,14 @@ impl Rulebook {
 
         if outcome == Outcome::Status(Status::Blacklisted)
             && let Some(imsi) = inquiry.imsi
-            && let Some(exception) = case.find_exception(imsi, trace)
         {
-            let ground = Ground::Exception { rule, exception };
-            return (Outcome::Status(Status::Whitelisted), ground);
+            trace.stage(Stage::Exceptions);
+            if self.snapshot.has_exceptions()
+                && let Some(exception) = case.find_exception(imsi, trace)
+            {
+                let ground = Ground::Exception { rule, exception };
+                return (Outcome::Status(Status::Whitelisted), ground);
+            }
         }
         match outcome {
             Outcome::Status(_) => (outcome, Ground::Rule(rule)),
@@ -316,8 +323,8 @@ impl Case<'_> {
     ///
     /// A binding to one software version of this very device neither fits nor
     /// fails to where the version is not known: then there is no mismatch.
+    #[inline(never)]
     fn judge_bindings(&self, imsi: Imsi, trace: &mut impl Trace) -> Option<(Status, Ground)> {
-        trace.stage(Stage::Bindings);
         let mut is_inside = false;
         let mut may_be_inside = false;
         let mut matches = Tally::new();
@@ -326,12 +333,12 @@ impl Case<'_> {
             let mut effect = self.effect(terms);
             if effect == Effect::Effective {
                 let rank = self.policy.rank(terms.list);
-                mismatches.add(rank, terms.status, id);
+                mismatches.add(rank, terms.status, id.number());
                 match self.snapshot.covers(scope, self.device, self.svn) {
                     Some(true) => {
                         is_inside = true;
                         if let Some(status) = self.snapshot.on_match(terms.list) {
-                            matches.add(rank, status, id);
+                            matches.add(rank, status, id.number());
                         }
                     }
                     Some(false) => effect = Effect::OtherDevice,
@@ -344,44 +351,60 @@ impl Case<'_> {
             trace.binding(id, effect);
         });
         if is_inside {
-            let (status, id): (_, BindingId) = matches.result()?;
-            Some((status, Ground::BindingMatch(id)))
+            let (status, id) = matches.result()?;
+            Some((status, Ground::BindingMatch(BindingId::from_number(id))))
         } else if may_be_inside {
             None
         } else {
             let (status, id) = mismatches.result()?;
-            Some((status, Ground::BindingMismatch(id)))
+            Some((status, Ground::BindingMismatch(BindingId::from_number(id))))
         }
     }
 
     /// What the most specific rules say, if there are any: a status, or by
     /// type 3 without a rule that whitelists, unknown.
+    ///
+    /// The kinds of [`RuleKind::ALL`] are written out, so that each has code
+    /// of its own, and one that has no rules costs the test of a bit.
     #[inline(always)]
     fn judge_rules(&self, trace: &mut impl Trace) -> Option<(Outcome, RuleId)> {
-        RuleKind::ALL.into_iter().find_map(|kind| {
-            trace.stage(Stage::Rules(kind));
-            let mut rules = Tally::new();
-            self.snapshot
-                .visit_rules(kind, self.device, self.svn, |id, terms| {
-                    let effect = self.effect(terms);
-                    if effect == Effect::Effective {
-                        rules.add(self.policy.rank(terms.list), terms.status, id);
-                    }
-                    trace.rule(id, effect);
-                });
-            let (status, rule) = rules.result()?;
-            let outcome = match self.policy.combine {
-                Combine::Type3 if !rules.is_white() => Outcome::Unknown,
-                _ => Outcome::Status(status),
-            };
-            Some((outcome, rule))
-        })
+        let rules = (self.tally_rules(RuleKind::DeviceSvn, trace))
+            .or_else(|| self.tally_rules(RuleKind::Device, trace))
+            .or_else(|| self.tally_rules(RuleKind::Range, trace))
+            .or_else(|| self.tally_rules(RuleKind::Tac, trace))
+            .or_else(|| self.tally_rules(RuleKind::TacPrefix, trace))
+            .or_else(|| self.tally_rules(RuleKind::Special, trace));
+        let (status, rule) = rules.result()?;
+        let outcome = match self.policy.combine {
+            Combine::Type3 if !rules.is_white() => Outcome::Unknown,
+            _ => Outcome::Status(status),
+        };
+        Some((outcome, RuleId::from_number(rule)))
+    }
+
+    /// The rules of one kind that have a say.
+    #[inline(always)]
+    fn tally_rules(&self, kind: RuleKind, trace: &mut impl Trace) -> Tally {
+        trace.stage(Stage::Rules(kind));
+        let mut rules = Tally::new();
+        if !self.snapshot.has_rules(kind) {
+            return rules;
+        }
+        self.snapshot
+            .visit_rules(kind, self.device, self.svn, |id, terms| {
+                let effect = self.effect(terms);
+                if effect == Effect::Effective {
+                    rules.add(self.policy.rank(terms.list), terms.status, id.number());
+                }
+                trace.rule(id, effect);
+            });
+        rules
     }
 
     /// A rule that blacklists the device, but not for this subscriber: that
     /// which was loaded first.
+    #[inline(never)]
     fn find_exception(&self, imsi: Imsi, trace: &mut impl Trace) -> Option<RuleId> {
-        trace.stage(Stage::Exceptions);
         let mut first = None;
         self.snapshot.visit_exceptions(imsi, |id, scope, terms| {
             let covered = self.snapshot.covers(scope, self.device, self.svn);
