@@ -2,8 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
+use super::crowd::{CROWD, Crowd, Member};
 use super::ranges::{Ranges, RangesBuilder};
-use super::record::{NONE, Records};
+use super::record::NONE;
 use super::{Imsi, RuleId, Subscribers};
 
 //----------- ImsiIndex -------------------------------------------------------
@@ -32,27 +33,35 @@ impl ImsiIndex {
     }
 }
 
-//----------- Bound ----------------------------------------------------------
+//----------- BoundIndex ------------------------------------------------------
 
 /// From a subscriber to its bindings, whether they name it or a range that
 /// holds it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BoundIndex {
-    /// Bindings of one subscriber.
+    /// The first record of each subscriber.
     imsis: ImsiIndex,
-    /// Bindings of ranges of subscribers, by [`Imsi::key`].
+    /// The first record of each range of subscribers, by [`Imsi::key`].
     ranges: Ranges,
+    /// Those that have many, by the first record.
+    crowds: FxHashMap<u32, Crowd>,
 }
 
 impl BoundIndex {
-    /// Calls `visitor` with the record of each binding of the subscriber, in
-    /// no particular order.
+    /// Calls `visitor` with the first record of each chain of bindings of the
+    /// subscriber, in no particular order.
     #[inline]
-    pub(super) fn visit(&self, records: &Records, imsi: Imsi, mut visitor: impl FnMut(u32)) {
-        for (number, _) in records.chain(self.imsis.find(imsi).unwrap_or(NONE)) {
-            visitor(number);
+    pub(super) fn visit(&self, imsi: Imsi, mut visitor: impl FnMut(u32)) {
+        if let Some(head) = self.imsis.find(imsi) {
+            visitor(head);
         }
         self.ranges.visit(imsi.key(), visitor);
+    }
+
+    /// The bindings of a chain, if they are many.
+    #[inline]
+    pub(super) fn crowd(&self, head: u32) -> Option<&Crowd> {
+        self.crowds.get(&head)
     }
 }
 
@@ -61,17 +70,19 @@ impl BoundIndex {
 pub(super) struct BoundBuilder {
     /// Who is bound.
     bound: Bound,
-    /// Bindings of one subscriber.
+    /// The last binding of each subscriber.
     imsis: ImsiIndex,
-    /// Bindings of ranges.
-    ranges: RangesBuilder,
+    /// The last binding of each range.
+    ranges: FxHashMap<(Imsi, Imsi), u32>,
+    /// How long the chains are.
+    lengths: Lengths,
 }
 
 impl BoundBuilder {
     /// Adds the binding with the next number; returns another of the same
-    /// subscriber, which is to follow it.
+    /// subscribers, which is to follow it.
     pub(super) fn push(&mut self, subscribers: Subscribers, record: u32) -> Option<u32> {
-        match subscribers {
+        let next = match subscribers {
             Subscribers::One(imsi) => {
                 self.bound.firsts.push(imsi);
                 self.imsis.insert(imsi, record)
@@ -80,24 +91,76 @@ impl BoundBuilder {
                 self.bound.firsts.push(from);
                 self.bound.lasts.insert(record, to);
                 // Between keys of different lengths lie others' keys.
-                if from.digits() == to.digits() {
-                    self.ranges.push(from.key(), to.key(), record);
+                if from.digits() != to.digits() {
+                    return None;
                 }
-                None
+                self.ranges.insert((from, to), record)
             }
-        }
+        };
+        self.lengths.extend(next, record);
+        next
     }
 
-    /// Who is bound, and the index.
-    pub(super) fn finish(mut self) -> (Bound, BoundIndex) {
+    /// Who is bound, and the index; `member` tells what a record says, and
+    /// which follows it.
+    pub(super) fn finish(
+        mut self,
+        member: impl Fn(u32) -> Option<(Member, u32)>,
+    ) -> (Bound, BoundIndex) {
         self.bound.firsts.shrink_to_fit();
+        let mut ranges = RangesBuilder::default();
+        for (&(from, to), &head) in &self.ranges {
+            // None of them says what another says.
+            ranges.push(from.key(), to.key(), head, head);
+        }
         let index = BoundIndex {
             imsis: self.imsis,
-            ranges: self.ranges.finish(),
+            ranges: ranges.finish(),
+            crowds: self.lengths.crowds(member),
         };
         (self.bound, index)
     }
 }
+
+//----------- Lengths ---------------------------------------------------------
+
+/// How long chains are, of those with more than one link.
+#[derive(Clone, Debug, Default)]
+struct Lengths {
+    /// By the first link.
+    by_head: FxHashMap<u32, u32>,
+}
+
+impl Lengths {
+    /// Puts a link before the one that was first.
+    fn extend(&mut self, first: Option<u32>, head: u32) {
+        if let Some(first) = first {
+            let length = self.by_head.remove(&first).unwrap_or(1);
+            self.by_head.insert(head, length.saturating_add(1));
+        }
+    }
+
+    /// Indexes the chains that are long; `member` tells what a link says, and
+    /// which follows it.
+    fn crowds(&self, member: impl Fn(u32) -> Option<(Member, u32)>) -> FxHashMap<u32, Crowd> {
+        let long = (self.by_head.iter()).filter(|&(_, &length)| length > CROWD);
+        let crowd = |(&head, _): (&u32, _)| {
+            let mut number = head;
+            let chain = core::iter::from_fn(|| {
+                let (member, next) = member(number)?;
+                number = next;
+                Some(member)
+            });
+            // The last that was added is the first of the chain.
+            let mut members: Vec<Member> = chain.collect();
+            members.reverse();
+            (head, Crowd::new(members.into_iter()))
+        };
+        long.map(crowd).collect()
+    }
+}
+
+//----------- Bound -----------------------------------------------------------
 
 /// Whom each binding binds. Most bind one, so that the ends of ranges stand
 /// apart.
@@ -129,6 +192,10 @@ pub(super) struct Exceptions {
     index: ImsiIndex,
     /// Rules, chained for each subscriber.
     links: Vec<Link>,
+    /// How long the chains are, until they are indexed.
+    lengths: Lengths,
+    /// The subscribers that have many, by the first link.
+    crowds: FxHashMap<u32, Crowd>,
 }
 
 /// One subscriber excepted from one rule.
@@ -147,8 +214,12 @@ impl Exceptions {
         if number == NONE {
             return None;
         }
-        let next = self.index.insert(imsi, number).unwrap_or(NONE);
-        self.links.push(Link { rule, next });
+        let next = self.index.insert(imsi, number);
+        self.lengths.extend(next, number);
+        self.links.push(Link {
+            rule,
+            next: next.unwrap_or(NONE),
+        });
         Some(())
     }
 
@@ -163,6 +234,12 @@ impl Exceptions {
         })
     }
 
+    /// The same as an index, if they are many; its entries are numbers of
+    /// rules.
+    pub(super) fn crowd(&self, imsi: Imsi) -> Option<&Crowd> {
+        self.crowds.get(&self.index.find(imsi)?)
+    }
+
     /// The subscribers, each once, in no particular order.
     pub(super) fn subscribers(&self) -> impl Iterator<Item = Imsi> {
         self.index.subscribers()
@@ -173,9 +250,15 @@ impl Exceptions {
         self.links.len()
     }
 
-    /// Gives back the room that is left.
-    pub(super) fn shrink(&mut self) {
+    /// Indexes what is much, and gives back the room that is left; `member`
+    /// tells what a rule says.
+    pub(super) fn finish(&mut self, member: impl Fn(u32) -> Option<Member>) {
         self.links.shrink_to_fit();
+        let lengths = core::mem::take(&mut self.lengths);
+        self.crowds = lengths.crowds(|number| {
+            let link = self.links.get(number as usize)?;
+            Some((member(link.rule.0)?, link.next))
+        });
     }
 }
 
@@ -203,7 +286,7 @@ mod tests {
             range("001010", "999999999999999"),
             range("00101000000000", "00101000000009"),
         ];
-        let mut records = Records::default();
+        let mut records = super::super::record::Records::default();
         let mut builder = BoundBuilder::default();
         for subscribers in added {
             let scope = super::super::Scope::Tac(super::super::Tac::MAX);
@@ -212,7 +295,7 @@ mod tests {
                 records.link(record, next);
             }
         }
-        let (bound, index) = builder.finish();
+        let (bound, index) = builder.finish(|_| None);
         for (record, subscribers) in (0..).zip(added) {
             assert_eq!(bound.find(record), Some(subscribers));
         }
@@ -225,7 +308,9 @@ mod tests {
             ("0010100", &[]),
         ] {
             let mut found = Vec::new();
-            index.visit(&records, imsi(digits), |record| found.push(record));
+            index.visit(imsi(digits), |head| {
+                found.extend(records.chain(head).map(|(number, _)| number));
+            });
             found.sort_unstable();
             assert_eq!(found, expected, "{digits}");
             for (record, subscribers) in (0..).zip(added) {

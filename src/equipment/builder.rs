@@ -1,23 +1,30 @@
 //! From rules to a snapshot.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use thiserror::Error;
 
 use super::bindings::{BoundBuilder, Exceptions};
+use super::crowd::Member;
 use super::directory::TacDirectoryBuilder;
 use super::index::RuleIndexBuilder;
-use super::record::{NONE, Records};
+use super::record::{NONE, Record, Records};
 use super::snapshot::{Bindings, Catalogue, List, ListKind, Rules, Source};
 use super::texts::TextsBuilder;
+use super::union::Union;
 use super::{
-    BindingSpec, Counts, ExceptionSpec, FileId, ListId, RuleId, RuleSpec, Scope, Snapshot, Status,
-    Tac, Terms, Validity,
+    BindingSpec, Counts, Device, ExceptionSpec, FileId, ListId, RuleId, RuleSpec, Scope, Snapshot,
+    Status, Tac, Terms, Validity,
 };
 
-/// How many rules about one device are looked at for one that says the same:
-/// more lists and dates than one device has in practice, and few enough not to
-/// slow the building of a register.
+/// How many rules about one device are looked at one by one for another that
+/// says the same; where there are more, a table knows them. More than one
+/// device has in practice, so that the table is small.
 const REPEATS_SOUGHT: usize = 32;
+
+/// The most rules about exactly the same devices that differ in list, status
+/// or dates, since each verdict about the device looks at all of them: far
+/// more than one device has in practice.
+pub const MAX_TERMS: usize = 1024;
 
 //----------- Builder ---------------------------------------------------------
 
@@ -60,6 +67,13 @@ pub struct Builder {
     rules: Records,
     /// Where the rules are found.
     index: RuleIndexBuilder,
+    /// The numbers of the terms of devices with very many rules.
+    crowded: FxHashMap<Scope, FxHashSet<u32>>,
+    /// What the ranges of each list cover with each status, and with each of
+    /// their terms.
+    covered: FxHashMap<(ListId, Status), Covered>,
+    /// How many ranges there were when each list was declared.
+    ranges_before: Vec<usize>,
     /// Who is excepted from them.
     exceptions: Exceptions,
     /// The bindings.
@@ -151,14 +165,14 @@ impl Builder {
         // A rule that only says again what another says is kept for its line and
         // its exceptions, but not looked at: a list that repeats a line a
         // hundred thousand times must not make one device's verdict slow.
-        let mut known = (self
-            .rules
-            .chain(self.index.find(rule.scope).unwrap_or(NONE)))
-        .take(REPEATS_SOUGHT);
-        let repeats = known.any(|(_, record)| record.terms == terms);
-        drop(known);
-        if !repeats && let Some(next) = self.index.insert(rule.scope, number) {
+        if !self.repeats(rule.scope, terms)
+            && let Some(next) = self.index.insert(rule.scope, number, terms)
+        {
             self.rules.link(number, next);
+        }
+        if let Scope::Range { from, to } = rule.scope {
+            let covered = self.covered.entry((list, rule.status)).or_default();
+            covered.insert(from, to, terms);
         }
         for &imsi in rule.exceptions {
             self.exceptions
@@ -232,9 +246,43 @@ impl Builder {
         Ok(())
     }
 
-    /// A rule of the same list about exactly the same devices, at a time that
-    /// they share, with a status that is none of `statuses`. Ranges are not
-    /// looked at, and of very many rules about one device only the last.
+    /// Whether there are as many rules about exactly these devices as there may
+    /// be: [`MAX_TERMS`].
+    #[must_use]
+    pub fn is_crowded(&self, scope: Scope) -> bool {
+        let terms = self.crowded.get(&scope);
+        terms.is_some_and(|terms| terms.len() >= MAX_TERMS)
+    }
+
+    /// Whether a rule of the same list about exactly the same devices, or of a
+    /// range about a device of this range, has a status that is none of
+    /// `statuses` at a time that they share.
+    #[must_use]
+    pub fn contradicts(
+        &self,
+        list: ListId,
+        scope: Scope,
+        validity: Validity,
+        statuses: &[Status],
+    ) -> bool {
+        let Scope::Range { from, to } = scope else {
+            return self
+                .contradiction(list, scope, validity, statuses)
+                .is_some();
+        };
+        let mut others = (Status::ALL.iter()).filter(|status| !statuses.contains(status));
+        others.any(|&status| {
+            (self.covered.get(&(list, status))).is_some_and(|covered| {
+                covered.overlaps(from, to, |terms| {
+                    let terms = self.terms.values.get(terms as usize);
+                    terms.is_some_and(|terms| terms.validity.overlaps(validity))
+                })
+            })
+        })
+    }
+
+    /// That rule. Of a range it is looked for in the whole list, so that
+    /// [`contradicts`](Self::contradicts) is to be asked first.
     #[must_use]
     pub fn contradiction(
         &self,
@@ -243,21 +291,28 @@ impl Builder {
         validity: Validity,
         statuses: &[Status],
     ) -> Option<Contradiction<'_>> {
-        let chain = self.rules.chain(self.index.find(scope).unwrap_or(NONE));
-        chain
-            .take(CONTRADICTIONS_LOOKED_AT)
-            .find_map(|(_, record)| {
-                let terms = self.terms.values.get(record.terms as usize)?;
-                let differs = terms.list == list
-                    && !statuses.contains(&terms.status)
-                    && terms.validity.overlaps(validity);
-                let source = self.sources.values.get(record.source as usize)?;
-                differs.then_some(Contradiction {
-                    status: terms.status,
-                    file: self.files.get(source.file.0 as usize)?,
-                    line: record.line,
-                })
+        let contradiction = |record: &Record| {
+            let terms = self.terms.values.get(record.terms as usize)?;
+            let differs = terms.list == list
+                && !statuses.contains(&terms.status)
+                && terms.validity.overlaps(validity);
+            let source = self.sources.values.get(record.source as usize)?;
+            differs.then_some(Contradiction {
+                scope: self.rules.scope(record)?,
+                status: terms.status,
+                file: self.files.get(source.file.0 as usize)?,
+                line: record.line,
             })
+        };
+        if let Scope::Range { from, to } = scope {
+            let before = self.ranges_before.get(list.place()).copied();
+            let ranges = self.index.ranges().skip(before.unwrap_or(0));
+            let mut overlapping =
+                ranges.filter(|&(start, end, _)| start <= to.number() && from.number() <= end);
+            return overlapping.find_map(|(_, _, number)| contradiction(self.rules.find(number)?));
+        }
+        let mut chain = self.rules.chain(self.index.find(scope).unwrap_or(NONE));
+        chain.find_map(|(_, record)| contradiction(record))
     }
 
     /// Names the model of all devices with a TAC. Of several names for one
@@ -276,11 +331,22 @@ impl Builder {
     #[must_use]
     pub fn finish(mut self) -> Snapshot {
         self.rules.shrink();
-        self.exceptions.shrink();
         self.bindings.shrink();
         self.counts.exceptions = self.exceptions.len();
         self.counts.bindings = self.bindings.len();
-        let (bound, index) = self.bound.finish();
+        let (rules, bindings, terms) = (&self.rules, &self.bindings, &self.terms.values);
+        let member = |records: &Records, entry| {
+            let record = records.find(entry)?;
+            let member = Member {
+                entry,
+                scope: records.scope(record)?,
+                number: record.terms,
+                terms: *terms.get(record.terms as usize)?,
+            };
+            Some((member, record.next))
+        };
+        (self.exceptions).finish(|rule| Some(member(rules, rule)?.0));
+        let (bound, index) = self.bound.finish(|binding| member(bindings, binding));
         Snapshot::new(
             Catalogue {
                 lists: self.lists,
@@ -313,6 +379,7 @@ impl Builder {
             .ok()
             .filter(|&id| id != u16::MAX)
             .ok_or(BuildError::TooMany("lists"))?;
+        self.ranges_before.push(self.index.ranges().len());
         self.lists.push(List {
             name: name.into(),
             kind,
@@ -334,6 +401,25 @@ impl Builder {
         }
     }
 
+    /// Whether a rule about the same devices has the same terms already; from
+    /// now on there is one.
+    fn repeats(&mut self, scope: Scope, terms: u32) -> bool {
+        if let Some(known) = self.crowded.get_mut(&scope) {
+            return !known.insert(terms);
+        }
+        // The chain is short: a long one has a table.
+        let chain = || self.rules.chain(self.index.find(scope).unwrap_or(NONE));
+        if chain().any(|(_, record)| record.terms == terms) {
+            return true;
+        }
+        if chain().count() >= REPEATS_SOUGHT {
+            let mut known: FxHashSet<u32> = chain().map(|(_, record)| record.terms).collect();
+            known.insert(terms);
+            self.crowded.insert(scope, known);
+        }
+        false
+    }
+
     /// The number of a file with a reason.
     fn intern_source(&mut self, file: FileId, reason: Option<&str>) -> Result<u32, BuildError> {
         if file.0 as usize >= self.files.len() {
@@ -353,20 +439,53 @@ impl Builder {
 
 //----------- Contradiction ---------------------------------------------------
 
-/// How many rules about the same devices are looked at for a contradiction: a
-/// device is on a handful of lists, and a list that repeats one device for
-/// ever must not take for ever.
-const CONTRADICTIONS_LOOKED_AT: usize = 32;
-
 /// A rule that says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contradiction<'a> {
+    /// Which devices it is about.
+    pub scope: Scope,
     /// What it says.
     pub status: Status,
     /// The file it stands in.
     pub file: &'a str,
     /// The line of the file.
     pub line: u32,
+}
+
+//----------- Covered ---------------------------------------------------------
+
+/// How many different terms of the ranges of one list and status are compared:
+/// more dates than a list has in practice. A range that contradicts none of the
+/// first so many is taken, so that a list with a date of its own on each of a
+/// hundred thousand lines is loaded in no more time than others.
+const COVERED_TERMS: usize = 1024;
+
+/// Which devices are in any range of one list with one status.
+#[derive(Debug, Default)]
+struct Covered {
+    /// At any time.
+    ever: Union,
+    /// By the terms, which hold the dates.
+    by_terms: FxHashMap<u32, Union>,
+}
+
+impl Covered {
+    /// Adds a range.
+    fn insert(&mut self, from: Device, to: Device, terms: u32) {
+        let (from, to) = (from.number(), to.number());
+        self.ever.insert(from, to);
+        if self.by_terms.len() < COVERED_TERMS || self.by_terms.contains_key(&terms) {
+            self.by_terms.entry(terms).or_default().insert(from, to);
+        }
+    }
+
+    /// Whether any device of a range is in a range with such terms.
+    fn overlaps(&self, from: Device, to: Device, counts: impl Fn(u32) -> bool) -> bool {
+        let (from, to) = (from.number(), to.number());
+        self.ever.overlaps(from, to)
+            && (self.by_terms.iter())
+                .any(|(&terms, union)| union.overlaps(from, to) && counts(terms))
+    }
 }
 
 //----------- BuildError ------------------------------------------------------

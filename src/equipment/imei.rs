@@ -211,6 +211,11 @@ impl Svn {
         }
     }
 
+    /// All versions that there may be.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        (0..100).map(Self)
+    }
+
     /// The two digits as a number, below 100.
     #[must_use]
     pub const fn number(self) -> u8 {

@@ -138,8 +138,11 @@ pub(super) struct RuleIndexBuilder {
 }
 
 impl RuleIndexBuilder {
-    /// Adds a rule; returns another with the same key, which is to follow it.
-    pub(super) fn insert(&mut self, scope: Scope, record: u32) -> Option<u32> {
+    /// Adds a rule with the number of its terms; returns another with the same
+    /// key, which is to follow it.
+    ///
+    /// Of ranges with the same terms the first counts where they overlap.
+    pub(super) fn insert(&mut self, scope: Scope, record: u32, terms: u32) -> Option<u32> {
         let index = &mut self.index;
         index.kinds.insert(scope.kind());
         match scope {
@@ -148,7 +151,7 @@ impl RuleIndexBuilder {
                 .insert(device_svn_key(device, svn), record),
             Scope::Device(device) => index.devices.insert(device.number(), record),
             Scope::Range { from, to } => {
-                self.ranges.push(from.number(), to.number(), record);
+                (self.ranges).push(from.number(), to.number(), record, terms);
                 None
             }
             Scope::Tac(tac) => index.tacs.insert(tac.number(), record),
@@ -176,14 +179,23 @@ impl RuleIndexBuilder {
         match scope {
             Scope::DeviceSvn(device, svn) => index.device_svns.find(device_svn_key(device, svn)),
             Scope::Device(device) => index.devices.find(device.number()),
-            // Those are not in files.
-            Scope::Range { .. } | Scope::Special(_) => None,
+            Scope::Range { .. } => None,
             Scope::Tac(tac) => index.tacs.get(&tac.number()).copied(),
             Scope::TacPrefix(prefix) => {
                 let prefixes = index.prefixes.get(prefix.digits() - 1)?;
                 prefixes.get(&prefix.number()).copied()
             }
+            Scope::Special(special) => {
+                let known = index.specials.iter().find(|(known, _)| *known == special);
+                known.map(|(_, head)| *head)
+            }
         }
+    }
+
+    /// The ranges, with both ends and the record, in the order in which they
+    /// were added.
+    pub(super) fn ranges(&self) -> impl ExactSizeIterator<Item = (u64, u64, u32)> {
+        self.ranges.iter()
     }
 
     /// The index.

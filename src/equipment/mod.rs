@@ -17,6 +17,7 @@ use core::fmt;
 
 mod bindings;
 mod builder;
+mod crowd;
 mod directory;
 mod imei;
 mod imsi;
@@ -29,8 +30,9 @@ mod special;
 mod status;
 mod tac;
 mod texts;
+mod union;
 
-pub use self::builder::{BuildError, Builder, Contradiction};
+pub use self::builder::{BuildError, Builder, Contradiction, MAX_TERMS};
 pub use self::directory::{Model, TacDirectory};
 pub use self::imei::{CheckDigit, Device, Imei, ImeiError, Svn};
 pub use self::imsi::{Imsi, ImsiError};

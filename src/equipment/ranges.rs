@@ -12,6 +12,9 @@
 //!   [ . . . middle . . . ] middle [ . . . middle . . . ]
 //! ```
 
+use core::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 //----------- Ranges ----------------------------------------------------------
 
 /// An immutable set of ranges that may overlap in any way.
@@ -32,6 +35,8 @@ struct Node {
     reach: u64,
     /// The rule or binding.
     record: u32,
+    /// The ranges that say the same.
+    class: u32,
 }
 
 impl Ranges {
@@ -90,22 +95,86 @@ pub(super) struct RangesBuilder {
 }
 
 impl RangesBuilder {
-    /// Adds a range, both ends included.
-    pub(super) fn push(&mut self, from: u64, to: u64, record: u32) {
-        self.nodes.push(Node {
-            from,
-            to,
-            reach: 0,
-            record,
-        });
+    /// Adds a range, both ends included; with its ends the wrong way round it
+    /// holds nothing. Of all ranges of one class that hold a number, only the
+    /// one with the lowest record is going to be found.
+    pub(super) fn push(&mut self, from: u64, to: u64, record: u32, class: u32) {
+        if from <= to {
+            self.nodes.push(Node {
+                from,
+                to,
+                reach: 0,
+                record,
+                class,
+            });
+        }
+    }
+
+    /// All ranges, with both ends and the record, in the order in which they
+    /// came.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (u64, u64, u32)> {
+        (self.nodes.iter()).map(|node| (node.from, node.to, node.record))
     }
 
     /// The set.
     pub(super) fn finish(mut self) -> Ranges {
-        self.nodes.sort_by_key(|node| (node.from, node.record));
-        measure(&mut self.nodes);
+        (self.nodes).sort_unstable_by_key(|node| (node.class, node.from, node.record));
+        let mut nodes = Vec::with_capacity(self.nodes.len());
+        for class in self.nodes.chunk_by(|a, b| a.class == b.class) {
+            separate(class, &mut nodes);
+        }
+        nodes.sort_unstable_by_key(|node| (node.from, node.class));
+        measure(&mut nodes);
         Ranges {
-            nodes: self.nodes.into_boxed_slice(),
+            nodes: nodes.into_boxed_slice(),
+        }
+    }
+}
+
+/// Appends the ranges of one class, sorted by their first numbers, to `nodes`
+/// as ranges that do not overlap: of those that hold a number, the one with the
+/// lowest record keeps it.
+///
+/// However many ranges a list lays upon another, a lookup finds one of them.
+/// There are at most twice as many pieces as ranges.
+fn separate(class: &[Node], nodes: &mut Vec<Node>) {
+    // Those that have begun, the lowest record on top.
+    let mut begun: BinaryHeap<Reverse<(u32, u64)>> = BinaryHeap::new();
+    let mut rest = class.iter().peekable();
+    let mut next = Some(0);
+    while let Some(mut number) = next {
+        if begun.is_empty() {
+            let Some(first) = rest.peek() else {
+                return;
+            };
+            number = number.max(first.from);
+        }
+        while let Some(node) = rest.next_if(|node| node.from <= number) {
+            begun.push(Reverse((node.record, node.to)));
+        }
+        while let Some(&Reverse((_, to))) = begun.peek()
+            && to < number
+        {
+            begun.pop();
+        }
+        next = Some(number);
+        let Some(&Reverse((record, to))) = begun.peek() else {
+            continue;
+        };
+        // It may lose the following numbers to the one that begins next.
+        let end = (rest.peek()).map_or(to, |following| to.min(following.from - 1));
+        next = end.checked_add(1);
+        match nodes.last_mut() {
+            Some(last) if last.record == record && last.to.checked_add(1) == Some(number) => {
+                last.to = end;
+            }
+            _ => nodes.push(Node {
+                from: number,
+                to: end,
+                reach: 0,
+                record,
+                class: class.first().map_or(0, |node| node.class),
+            }),
         }
     }
 }
@@ -150,28 +219,50 @@ mod tests {
         let mut builder = RangesBuilder::default();
         let count = 100_000;
         for record in 0..count {
-            builder.push(0, 9, record);
+            builder.push(0, 9, record, record);
         }
         let ranges = builder.finish();
         assert_eq!(found(&ranges, 9), (0..count).collect::<Vec<_>>());
         assert_eq!(found(&ranges, 10), [0; 0]);
     }
 
+    #[test]
+    fn ranges_of_one_class_may_reach_the_last_number() {
+        let mut builder = RangesBuilder::default();
+        for (record, from) in [(1, u64::MAX), (0, 5), (2, 0)] {
+            builder.push(from, u64::MAX, record, 0);
+        }
+        let ranges = builder.finish();
+        assert_eq!(found(&ranges, u64::MAX), [0]);
+        assert_eq!(found(&ranges, 4), [2]);
+        assert_eq!(ranges.nodes.len(), 2);
+    }
+
     proptest! {
         /// A scan over all ranges is the oracle.
         #[test]
         fn finds_what_a_scan_finds(
-            ends in prop::collection::vec((0..64u64, 0..64u64), 0..60),
+            ends in prop::collection::vec((0..64u64, 0..64u64, 0..8u32), 0..60),
+            classes in 1..9u32,
         ) {
             let mut builder = RangesBuilder::default();
-            for (record, &(from, to)) in (0..).zip(&ends) {
-                builder.push(from, to, record);
+            for (record, &(from, to, class)) in (0..).zip(&ends) {
+                builder.push(from, to, record, class % classes);
             }
             let ranges = builder.finish();
+            prop_assert!(ranges.nodes.len() <= 2 * ends.len());
             for number in 0..65 {
+                // The first of each class.
+                let mut seen = Vec::new();
                 let expected: Vec<u32> = (0..)
                     .zip(&ends)
-                    .filter(|(_, (from, to))| (from..=to).contains(&&number))
+                    .filter(|(_, (from, to, _))| (from..=to).contains(&&number))
+                    .filter(|(_, (_, _, class))| {
+                        let class = class % classes;
+                        let is_new = !seen.contains(&class);
+                        seen.push(class);
+                        is_new
+                    })
                     .map(|(record, _)| record)
                     .collect();
                 prop_assert_eq!(found(&ranges, number), expected);

@@ -8,6 +8,7 @@ use super::{
     BindingId, Device, FileId, Imsi, ListId, RuleId, RuleKind, Scope, Status, Subscribers, Svn,
     TacDirectory, Terms, Validity,
 };
+use crate::time::UnixTime;
 
 //----------- Snapshot --------------------------------------------------------
 
@@ -170,21 +171,44 @@ impl Snapshot {
         });
     }
 
-    /// Calls `visitor` with each binding of the subscriber, in no particular
-    /// order. Allocates nothing.
+    /// Calls `visitor` with bindings of the subscriber, in no particular order:
+    /// with all that cover the device or would if its software version were
+    /// known, and with the first of each list that is in effect and covers
+    /// others; where they are few, with all of them. Allocates nothing.
+    ///
+    /// Takes constant time and the time for each binding that is visited,
+    /// however many there are.
     #[inline]
     pub(crate) fn visit_bindings(
         &self,
         imsi: Imsi,
+        (device, svn, now): (Device, Option<Svn>, UnixTime),
         mut visitor: impl FnMut(BindingId, Scope, &Terms),
     ) {
         let Bindings { records, index, .. } = &self.bindings;
-        index.visit(records, imsi, |number| {
-            if let Some(record) = records.find(number)
-                && let Some(terms) = self.catalogue.terms(record)
+        let mut visit = |number, record: &Record, only_others| {
+            if let Some(terms) = self.catalogue.terms(record)
                 && let Some(scope) = records.scope(record)
+                && !(only_others && self.covers(scope, device, svn) != Some(false))
             {
                 visitor(BindingId(number), scope, terms);
+            }
+        };
+        index.visit(imsi, |head| match index.crowd(head) {
+            None => {
+                for (number, record) in records.chain(head) {
+                    visit(number, record, false);
+                }
+            }
+            Some(crowd) => {
+                let mut visit = |number, only_others| {
+                    if let Some(record) = records.find(number) {
+                        visit(number, record, only_others);
+                    }
+                };
+                crowd.visit(&self.models, device, svn, |number| visit(number, false));
+                // Those that cover the device have been visited.
+                crowd.visit_effective(now, |number| visit(number, true));
             }
         });
     }
@@ -192,24 +216,40 @@ impl Snapshot {
     /// Calls `visitor` with each rule that the subscriber is excepted from,
     /// whatever its devices and status, in no particular order. Allocates
     /// nothing.
-    #[inline]
     pub(crate) fn visit_exceptions(
         &self,
         imsi: Imsi,
         mut visitor: impl FnMut(RuleId, Scope, &Terms),
     ) {
-        let Rules {
-            records,
-            exceptions,
-            ..
-        } = &self.rules;
-        for rule in exceptions.of(imsi) {
-            if let Some(record) = records.find(rule.0)
-                && let Some(terms) = self.catalogue.terms(record)
-                && let Some(scope) = records.scope(record)
-            {
-                visitor(rule, scope, terms);
-            }
+        for rule in self.rules.exceptions.of(imsi) {
+            self.visit_exception(rule, &mut visitor);
+        }
+    }
+
+    /// The same of one device; where there are few, of all. However many there
+    /// are, it takes constant time and the time for each that is visited.
+    pub(crate) fn visit_exceptions_for(
+        &self,
+        imsi: Imsi,
+        (device, svn): (Device, Option<Svn>),
+        mut visitor: impl FnMut(RuleId, Scope, &Terms),
+    ) {
+        match self.rules.exceptions.crowd(imsi) {
+            None => self.visit_exceptions(imsi, visitor),
+            Some(crowd) => crowd.visit(&self.models, device, svn, |number| {
+                self.visit_exception(RuleId(number), &mut visitor);
+            }),
+        }
+    }
+
+    /// Calls `visitor` with a rule that somebody is excepted from.
+    fn visit_exception(&self, rule: RuleId, visitor: &mut impl FnMut(RuleId, Scope, &Terms)) {
+        let Rules { records, .. } = &self.rules;
+        if let Some(record) = records.find(rule.0)
+            && let Some(terms) = self.catalogue.terms(record)
+            && let Some(scope) = records.scope(record)
+        {
+            visitor(rule, scope, terms);
         }
     }
 

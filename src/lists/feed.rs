@@ -3,7 +3,7 @@
 
 use crate::equipment::{
     BindingSpec, BuildError, Builder, CheckDigit, ExceptionSpec, FileId, Imei, Imsi, ListId,
-    RuleSpec, Scope, Status, Subscribers, Tac, Validity,
+    MAX_TERMS, RuleSpec, Scope, Status, Subscribers, Tac, Validity,
 };
 
 use super::report::{Bad, FileReport, ListReport, plural};
@@ -228,13 +228,27 @@ impl<'a> Feed<'a> {
         let Draft {
             scope, validity, ..
         } = draft;
-        match (self.builder).contradiction(list, scope, validity, statuses) {
-            None => Ok(()),
-            Some(other) => Err(Refusal::Line(Bad::new(format!(
-                "contradicts {}:{}, where {scope} is {}",
-                other.file, other.line, other.status
-            )))),
+        let bad = |reason| Err(Refusal::Line(Bad::new(reason)));
+        if self.builder.is_crowded(scope) {
+            return bad(format!(
+                "is one of more than {MAX_TERMS} rules about {scope} that differ in list, status or dates"
+            ));
         }
+        if !(self.builder).contradicts(list, scope, validity, statuses) {
+            return Ok(());
+        }
+        // To find that line may take long, and only the first ones are told.
+        let other = match self.list.tells_more() {
+            true => (self.builder).contradiction(list, scope, validity, statuses),
+            false => None,
+        };
+        bad(match other {
+            None => "contradicts another line".to_owned(),
+            Some(other) => format!(
+                "contradicts {}:{}, where {} is {}",
+                other.file, other.line, other.scope, other.status
+            ),
+        })
     }
 
     /// Lets a subscriber use devices although they are blacklisted, by

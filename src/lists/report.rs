@@ -139,9 +139,14 @@ impl ListReport {
         !self.faults.is_empty() || self.bad_lines() > self.max_bad_lines
     }
 
+    /// Whether another bad line would be told in full.
+    pub(crate) fn tells_more(&self) -> bool {
+        self.first_bad_lines.len() < MAX_SHOWN
+    }
+
     /// Notes a bad line, among the first in full.
     pub(crate) fn note(&mut self, bad: impl FnOnce() -> BadLine) {
-        if self.first_bad_lines.len() < MAX_SHOWN {
+        if self.tells_more() {
             self.first_bad_lines.push(bad());
         }
     }

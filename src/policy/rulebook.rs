@@ -329,27 +329,29 @@ impl Case<'_> {
         let mut may_be_inside = false;
         let mut matches = Tally::new();
         let mut mismatches = Tally::new();
-        self.snapshot.visit_bindings(imsi, |id, scope, terms| {
-            let mut effect = self.effect(terms);
-            if effect == Effect::Effective {
-                let rank = self.policy.rank(terms.list);
-                mismatches.add(rank, terms.status, id.number());
-                match self.snapshot.covers(scope, self.device, self.svn) {
-                    Some(true) => {
-                        is_inside = true;
-                        if let Some(status) = self.snapshot.on_match(terms.list) {
-                            matches.add(rank, status, id.number());
+        let asked = (self.device, self.svn, self.now);
+        self.snapshot
+            .visit_bindings(imsi, asked, |id, scope, terms| {
+                let mut effect = self.effect(terms);
+                if effect == Effect::Effective {
+                    let rank = self.policy.rank(terms.list);
+                    mismatches.add(rank, terms.status, id.number());
+                    match self.snapshot.covers(scope, self.device, self.svn) {
+                        Some(true) => {
+                            is_inside = true;
+                            if let Some(status) = self.snapshot.on_match(terms.list) {
+                                matches.add(rank, status, id.number());
+                            }
+                        }
+                        Some(false) => effect = Effect::OtherDevice,
+                        None => {
+                            may_be_inside = true;
+                            effect = Effect::UnknownSvn;
                         }
                     }
-                    Some(false) => effect = Effect::OtherDevice,
-                    None => {
-                        may_be_inside = true;
-                        effect = Effect::UnknownSvn;
-                    }
                 }
-            }
-            trace.binding(id, effect);
-        });
+                trace.binding(id, effect);
+            });
         if is_inside {
             let (status, id) = matches.result()?;
             Some((status, Ground::BindingMatch(BindingId::from_number(id))))
@@ -406,7 +408,8 @@ impl Case<'_> {
     #[inline(never)]
     fn find_exception(&self, imsi: Imsi, trace: &mut impl Trace) -> Option<RuleId> {
         let mut first = None;
-        self.snapshot.visit_exceptions(imsi, |id, scope, terms| {
+        let asked = (self.device, self.svn);
+        (self.snapshot).visit_exceptions_for(imsi, asked, |id, scope, terms| {
             let covered = self.snapshot.covers(scope, self.device, self.svn);
             let effect = match (covered, terms.status) {
                 (Some(true), Status::Blacklisted) => self.effect(terms),
