@@ -247,11 +247,27 @@ impl Builder {
     }
 
     /// Whether there are as many rules about exactly these devices as there may
-    /// be: [`MAX_TERMS`].
+    /// be, [`MAX_TERMS`], and one of these would be another.
     #[must_use]
-    pub fn is_crowded(&self, scope: Scope) -> bool {
-        let terms = self.crowded.get(&scope);
-        terms.is_some_and(|terms| terms.len() >= MAX_TERMS)
+    pub fn is_crowded(
+        &self,
+        list: ListId,
+        scope: Scope,
+        validity: Validity,
+        statuses: &[Status],
+    ) -> bool {
+        let known = self.crowded.get(&scope);
+        let Some(known) = known.filter(|known| known.len() >= MAX_TERMS) else {
+            return false;
+        };
+        statuses.iter().any(|&status| {
+            let terms = self.terms.numbers.get(&Terms {
+                list,
+                status,
+                validity,
+            });
+            terms.is_none_or(|terms| !known.contains(terms))
+        })
     }
 
     /// Whether a rule of the same list about exactly the same devices, or of a

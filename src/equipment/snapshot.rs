@@ -647,4 +647,72 @@ mod tests {
         );
         assert_eq!(builder.finish().lists().len(), usize::from(u16::MAX));
     }
+
+    /// However many there are, only those about the device are visited.
+    #[test]
+    fn what_is_much_is_not_looked_at_one_by_one() {
+        const MANY: u64 = 20_000;
+        let mut builder = Builder::new();
+        let list = builder.list("black", Status::Blacklisted).unwrap();
+        let fleet = builder
+            .binding_list("fleet", Status::Blacklisted, None)
+            .unwrap();
+        let file = builder.file("a.csv").unwrap();
+        let imsi = Imsi::parse(b"001010000000001").unwrap();
+        let device = |number| Device::from_number(number).unwrap();
+        for number in 0..MANY {
+            let own = device(number * 10);
+            let range = Scope::Range {
+                from: own,
+                to: device(MANY * 10),
+            };
+            for scope in [Scope::Device(own), range] {
+                let spec = RuleSpec {
+                    exceptions: &[imsi],
+                    ..rule(scope, file, 1)
+                };
+                builder.rule(list, spec).unwrap();
+                for subscribers in [
+                    Subscribers::One(imsi),
+                    Subscribers::Range {
+                        from: imsi,
+                        to: imsi,
+                    },
+                ] {
+                    let binding = BindingSpec {
+                        subscribers,
+                        scope,
+                        validity: Validity::ALWAYS,
+                        reason: None,
+                        file,
+                        line: 1,
+                    };
+                    builder.binding(fleet, binding).unwrap();
+                }
+            }
+        }
+        let snapshot = builder.finish();
+        for (number, covering) in [(MANY * 5, 2), (MANY * 5 + 1, 1), (MANY * 10 + 1, 0)] {
+            let own = device(number);
+            let mut rules = 0;
+            for kind in RuleKind::ALL {
+                snapshot.visit_rules(kind, own, None, |_, _| rules += 1);
+            }
+            assert_eq!(rules, covering);
+            let mut exceptions = 0;
+            snapshot.visit_exceptions_for(imsi, (own, None), |_, scope, _| {
+                assert_eq!(scope.covers(own, None), Some(true));
+                exceptions += 1;
+            });
+            assert_eq!(exceptions, covering);
+            // By the IMSI and by the range; and where none covers the device, the
+            // first says what it is elsewhere.
+            let mut bindings = 0;
+            snapshot.visit_bindings(imsi, (own, None, UnixTime(0)), |_, _, _| bindings += 1);
+            assert!(
+                (1..=2 * covering.max(1) + 2).contains(&bindings),
+                "{bindings}"
+            );
+        }
+    }
 }

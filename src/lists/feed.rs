@@ -229,7 +229,7 @@ impl<'a> Feed<'a> {
             scope, validity, ..
         } = draft;
         let bad = |reason| Err(Refusal::Line(Bad::new(reason)));
-        if self.builder.is_crowded(scope) {
+        if (self.builder).is_crowded(list, scope, validity, statuses) {
             return bad(format!(
                 "is one of more than {MAX_TERMS} rules about {scope} that differ in list, status or dates"
             ));

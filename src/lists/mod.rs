@@ -50,8 +50,9 @@
 //!
 //! # What is wrong is refused
 //!
-//! A list that says two things of one device at one time contradicts itself:
-//! the second line is a bad one. So is a delta that takes away what is not
+//! A list that says two things of one device at one time, by two lines about
+//! the same devices or two ranges that overlap, contradicts itself: the second
+//! line is a bad one. So is a delta that takes away what is not
 //! there.
 //!
 //! A line that cannot be read is reported with file, line, column and reason.

@@ -38,13 +38,13 @@ const REALMS: [&str; 3] = ["example", "a.EXAMPLE", "other"];
 const REALM_PATTERNS: [&str; 3] = ["example", "*.example", "Other"];
 
 /// Digits of a device.
-fn device() -> impl Strategy<Value = String> {
+fn device() -> impl Strategy<Value = String> + Clone {
     (select(&TACS[..]), select(&[0, 1, 2, 111_111][..]))
         .prop_map(|(tac, serial)| format!("{tac}{serial:06}"))
 }
 
 /// Any kind of digits.
-fn digits() -> impl Strategy<Value = Digits> {
+fn digits() -> impl Strategy<Value = Digits> + Clone {
     prop_oneof![
         (device(), select(&SVNS[..])).prop_map(|(own, svn)| Digits::DeviceSvn(own, svn.into())),
         device().prop_map(Digits::Device),
@@ -57,18 +57,18 @@ fn digits() -> impl Strategy<Value = Digits> {
 }
 
 /// A status.
-fn any_status() -> impl Strategy<Value = u8> {
+fn any_status() -> impl Strategy<Value = u8> + Clone {
     0..3u8
 }
 
 /// First and last second, often none, on both sides of the time of requests.
-fn dates() -> impl Strategy<Value = (Option<i64>, Option<i64>)> {
+fn dates() -> impl Strategy<Value = (Option<i64>, Option<i64>)> + Clone {
     let end = || prop_oneof![2 => Just(None), 1 => (0..6i64).prop_map(Some)];
     (end(), end())
 }
 
 /// A few subscribers, most often none.
-fn exceptions() -> impl Strategy<Value = Vec<String>> {
+fn exceptions() -> impl Strategy<Value = Vec<String>> + Clone {
     prop_oneof![
         1 => Just(Vec::new()),
         1 => subsequence(&IMSIS[..], 1..3)
@@ -77,7 +77,7 @@ fn exceptions() -> impl Strategy<Value = Vec<String>> {
 }
 
 /// A rule.
-fn rule() -> impl Strategy<Value = Rule> {
+fn rule() -> impl Strategy<Value = Rule> + Clone {
     (0..RULE_LISTS, digits(), any_status(), dates(), exceptions()).prop_map(
         |(list, digits, status, dates, exceptions)| Rule {
             list,
@@ -90,7 +90,7 @@ fn rule() -> impl Strategy<Value = Rule> {
 }
 
 /// A binding.
-fn binding() -> impl Strategy<Value = Binding> {
+fn binding() -> impl Strategy<Value = Binding> + Clone {
     let lists = RULE_LISTS..RULE_LISTS + BINDING_LISTS;
     let imsis = prop_oneof![
         2 => select(&IMSIS[..]).prop_map(|imsi| (imsi, imsi)),
@@ -195,12 +195,25 @@ fn policy(name: &'static str) -> impl Strategy<Value = Policy> {
         )
 }
 
+/// Most often few entries, and at times so many for each subscriber and device
+/// that they are indexed in other ways.
+fn few_or_many<T: std::fmt::Debug>(
+    entry: impl Strategy<Value = T> + Clone,
+    few: std::ops::Range<usize>,
+    many: std::ops::Range<usize>,
+) -> impl Strategy<Value = Vec<T>> {
+    prop_oneof![
+        40 => prop::collection::vec(entry.clone(), few),
+        1 => prop::collection::vec(entry, many),
+    ]
+}
+
 /// A register.
 pub(super) fn register() -> impl Strategy<Value = Register> {
     (
         prop::option::weighted(0.03, any_status()),
-        prop::collection::vec(rule(), 0..40),
-        prop::collection::vec(binding(), 0..6),
+        few_or_many(rule(), 0..40, 200..300),
+        few_or_many(binding(), 0..6, 200..300),
         prop::collection::vec(
             (
                 any_status(),
