@@ -1,6 +1,9 @@
 //! What a verdict costs on a register of a million devices, beside what a
 //! bare hash table costs that holds the same devices.
 //!
+//! What each feature costs is told in instructions, see `instructions.rs`: times
+//! are too coarse for it.
+//!
 //! Run with `cargo bench --bench lookup`. The ratio of both tells more than
 //! either figure: the machine's memory is in both.
 

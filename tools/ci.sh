@@ -11,7 +11,7 @@ set -euo pipefail
 tools=$(cd "$(dirname "$0")" && pwd)
 cd "$tools/.."
 
-steps=(fmt clippy core doc shell interop fuzz bench)
+steps=(fmt clippy core doc shell interop fuzz bench instructions)
 
 # Long enough to show that each target runs and finds nothing at once; real
 # fuzzing is tools/fuzz/run with more seconds.
@@ -69,6 +69,12 @@ step_fuzz() {
 
 step_bench() {
     cargo bench --bench '*' -- "${bench_options[@]}"
+}
+
+# A verdict takes no more instructions than it did, and a feature that is not
+# used takes none.
+step_instructions() {
+    tools/instructions
 }
 
 if [ $# -gt 0 ]; then

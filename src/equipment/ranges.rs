@@ -45,9 +45,17 @@ impl Ranges {
     ///
     /// Among n ranges, k of which hold the number, some log n + k · log(n ÷ k)
     /// are looked at; if they do not overlap, log n.
-    // Apart from its callers, so that they need no room for the stack.
+    #[inline]
+    pub(super) fn visit(&self, number: u64, visitor: impl FnMut(u32)) {
+        if !self.nodes.is_empty() {
+            self.search(number, visitor);
+        }
+    }
+
+    /// The same where there are ranges: apart from its callers, so that they
+    /// need no room for the stack.
     #[inline(never)]
-    pub(super) fn visit(&self, number: u64, mut visitor: impl FnMut(u32)) {
+    fn search(&self, number: u64, mut visitor: impl FnMut(u32)) {
         // Slices yet to be searched. Each slice on the stack is at most half
         // as long as the one below it, so that there are never more of them
         // than a length has bits; the bound is tested all the same.
