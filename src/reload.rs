@@ -11,10 +11,8 @@
 //! building, and freeing what was replaced. The serving threads see one atomic
 //! exchange of a pointer.
 
-use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::hash::{Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,7 +29,7 @@ use crate::load::{self, Previous};
 use crate::metrics::{Counters, Tally};
 use crate::net::Clock;
 use crate::policy::{Register, Rulebook};
-use crate::state::{self, Stamps, State};
+use crate::state::{self, Lock, Stamps, State};
 
 /// How long the files must be left alone before they are read: copying a list
 /// takes a while, and several are often replaced together.
@@ -58,6 +56,8 @@ pub struct Reloader {
     seen: Fingerprint,
     /// The lists in force.
     previous: Previous,
+    /// The `state_dir`, for as long as this is the only one to use it.
+    lock: Option<Lock>,
     /// Where it is published.
     register: Arc<Register>,
     /// What was done.
@@ -105,6 +105,7 @@ impl Reloader {
             path,
             config,
             previous: Previous::default(),
+            lock: None,
             register,
             counters,
         }
@@ -123,6 +124,27 @@ impl Reloader {
     pub fn after(mut self, previous: Previous) -> Self {
         self.previous = previous;
         self
+    }
+
+    /// The same where the `state_dir` has been taken.
+    #[must_use]
+    pub(crate) fn holding(mut self, lock: Option<Lock>) -> Self {
+        self.lock = lock;
+        self
+    }
+
+    /// Takes the `state_dir` of a configuration, if it is another than that of
+    /// the one before.
+    fn lock(&mut self, config: &Config) -> Result<(), Failed> {
+        let is_held = match (&self.lock, State::of(config)) {
+            (Some(lock), Some(state)) => lock.is_of(&state),
+            (_, None) => true,
+            (None, Some(_)) => false,
+        };
+        if !is_held {
+            self.lock = lock(config)?;
+        }
+        Ok(())
     }
 
     /// Reloads once.
@@ -169,10 +191,11 @@ impl Reloader {
             }
             config.diameter = self.config.diameter.clone();
             config.log = self.config.log.clone();
-            self.seen.lists = Fingerprint::of_lists(&config);
+            self.seen.lists = Stamps::take(&config);
+            self.lock(&config)?;
             self.wanted = config;
         }
-        let stamps = Stamps::take(&self.wanted);
+        let stamps = self.seen.lists.clone();
         // What an operator has put back is held to what it was, not to what it
         // is to replace.
         let restored = State::of(&self.wanted).and_then(|state| state.restored());
@@ -375,12 +398,12 @@ fn next(inbox: &Receiver<Request>) -> Option<Request> {
 
 /// What tells whether the configuration or a list has changed: the identity,
 /// size and times of all files that a reload would read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     /// Of the configuration file.
-    config: u64,
+    config: Stamps,
     /// Of all files of lists and bindings.
-    lists: u64,
+    lists: Stamps,
 }
 
 impl Fingerprint {
@@ -389,28 +412,40 @@ impl Fingerprint {
     #[must_use]
     pub fn of(path: Option<&Path>, config: &Config) -> Self {
         Self {
-            config: Self::of_files(path),
-            lists: Self::of_lists(config),
+            config: Stamps::of(path.map(Path::to_owned)),
+            lists: Stamps::take(config),
         }
     }
 
     /// The part of the lists.
-    fn of_lists(config: &Config) -> u64 {
-        Self::of_files(load::files(config).iter().map(PathBuf::as_path))
+    #[must_use]
+    pub fn lists(&self) -> &Stamps {
+        &self.lists
     }
+}
 
-    /// The fingerprint of files.
-    fn of_files<'a>(files: impl IntoIterator<Item = &'a Path>) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        for path in files {
-            path.hash(&mut hasher);
-            // The time of the last change is that of the content, the
-            // permissions or the name, and no copying program sets it back.
-            let stamp = fs::metadata(path)
-                .map(|of| (of.dev(), of.ino(), of.len(), of.ctime(), of.ctime_nsec()));
-            stamp.ok().hash(&mut hasher);
+//----------- Keeping ---------------------------------------------------------
+
+/// Takes the `state_dir` of a configuration for this process alone. That it
+/// cannot be written is told when there is something to keep.
+///
+/// # Errors
+///
+/// If another server has it: both would take each other's loads for their own.
+pub(crate) fn lock(config: &Config) -> Result<Option<Lock>, Failed> {
+    let Some(state) = State::of(config) else {
+        return Ok(None);
+    };
+    match state.lock() {
+        Ok(Some(lock)) => Ok(Some(lock)),
+        Ok(None) => Err(Failed::new(format!(
+            "`state_dir` {} is in use by another server; give each server its own",
+            state.dir().display()
+        ))),
+        Err(error) => {
+            tracing::debug!("{}: {error}", state.dir().display());
+            Ok(None)
         }
-        hasher.finish()
     }
 }
 

@@ -8,6 +8,7 @@
 //!     0, 1, …          the files, byte by byte
 //!   8/
 //!   restored           the number of a load that was put back and not yet used
+//!   lock               locked while a server uses the directory
 //! ```
 //!
 //! A load is written to a directory with another name first and renamed when
@@ -16,7 +17,7 @@
 //! not changed since the load before is linked to its copy, which nobody
 //! writes to.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,9 @@ const UNFINISHED: &str = "unfinished";
 
 /// Tells which load was put back, until it is in force.
 const RESTORED: &str = "restored";
+
+/// Locked by the server that uses the directory.
+const LOCK: &str = "lock";
 
 /// Bytes copied at a time.
 const BUFFER: usize = 128 * 1024;
@@ -79,7 +83,13 @@ impl Stamps {
     /// The files of a configuration as they are now.
     #[must_use]
     pub fn take(config: &Config) -> Self {
-        let stamps = files(config).into_iter().filter_map(|path| {
+        Self::of(files(config))
+    }
+
+    /// Files as they are now; those that are not there are left out.
+    #[must_use]
+    pub fn of(paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        let stamps = paths.into_iter().filter_map(|path| {
             let (length, changed) = stamp(&path).ok()?;
             Some((path, length, changed))
         });
@@ -94,6 +104,27 @@ fn stamp(path: &Path) -> io::Result<(u64, String)> {
     let of = fs::metadata(path)?;
     let changed = format!("{}.{:09} {}", of.ctime(), of.ctime_nsec(), of.ino());
     Ok((of.len(), changed))
+}
+
+//----------- Lock ------------------------------------------------------------
+
+/// A directory of loads that no other server uses, for as long as this lives.
+///
+/// It is a lock of the system on a file, so that it ends with the process
+/// however that ends.
+#[derive(Debug)]
+pub struct Lock {
+    /// The directory.
+    dir: PathBuf,
+    /// The file that is locked while it is open.
+    _file: File,
+}
+
+impl Lock {
+    /// Whether the directory is that of `state`.
+    pub(crate) fn is_of(&self, state: &State) -> bool {
+        self.dir == state.dir
+    }
 }
 
 //----------- State -----------------------------------------------------------
@@ -115,6 +146,29 @@ impl State {
             dir: config.state_dir()?,
             keep: config.register.keep,
         })
+    }
+
+    /// Where it is.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Takes the directory for this process alone; `None` if another has it.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be written there.
+    pub fn lock(&self) -> io::Result<Option<Lock>> {
+        fs::create_dir_all(&self.dir)?;
+        let file = File::create(self.dir.join(LOCK))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock {
+                dir: self.dir.clone(),
+                _file: file,
+            })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     /// The numbers of the loads that are kept, the oldest first.
@@ -323,24 +377,40 @@ impl State {
         }
         let note = self.dir.join(RESTORED);
         fs::write(&note, number.to_string()).map_err(|error| told(&note, &error))?;
-        let is_kept = |path: &Path| manifest.files.iter().any(|kept| kept.path == path);
-        for path in files(config) {
-            if !is_kept(&path) && path.exists() {
-                let aside = set_aside(&path, config, |from, to| fs::rename(from, to))
-                    .map_err(|error| told(&path, &error))?;
-                restored.set_aside.push((path, aside));
-            }
+        let result = exchange(&manifest, config, ready, &mut restored);
+        if result.is_err() {
+            // The lists are not those of the load, and not to be held to it.
+            let _ = remove_file(&note);
         }
-        for (path, unfinished, is_there) in ready {
-            if is_there {
-                let aside = set_aside(path, config, keep_as).map_err(|error| told(path, &error))?;
-                restored.set_aside.push((path.clone(), aside));
-            }
-            put_back(&unfinished, path).map_err(|error| told(path, &error))?;
-            restored.restored.push(path.clone());
-        }
-        Ok(restored)
+        result.map(|()| restored)
     }
+}
+
+/// Puts the files that are `ready` in their places, and sets aside what differs
+/// or is in no way part of a load.
+fn exchange(
+    manifest: &Manifest,
+    config: &Config,
+    ready: Vec<(&PathBuf, PathBuf, bool)>,
+    restored: &mut Restored,
+) -> Result<(), String> {
+    let is_kept = |path: &Path| manifest.files.iter().any(|kept| kept.path == path);
+    for path in files(config) {
+        if !is_kept(&path) && path.exists() {
+            let aside = set_aside(&path, config, |from, to| fs::rename(from, to))
+                .map_err(|error| told(&path, &error))?;
+            restored.set_aside.push((path, aside));
+        }
+    }
+    for (path, unfinished, is_there) in ready {
+        if is_there {
+            let aside = set_aside(path, config, keep_as).map_err(|error| told(path, &error))?;
+            restored.set_aside.push((path.clone(), aside));
+        }
+        put_back(&unfinished, path).map_err(|error| told(path, &error))?;
+        restored.restored.push(path.clone());
+    }
+    Ok(())
 }
 
 /// What was done to restore a load.

@@ -23,7 +23,7 @@ use crate::metrics::Counters;
 use crate::net::{Clock, Server};
 use crate::policy::Register;
 use crate::reload::{self, Fingerprint, Reloader};
-use crate::state::{Stamps, State};
+use crate::state::State;
 
 /// How often the counters are logged while they change: often enough for a
 /// look at the log, too seldom to fill it.
@@ -73,13 +73,12 @@ impl ServeArgs {
         let _log = start_log(&config);
         let seen = Fingerprint::of(self.config.as_deref(), &file);
         let state = State::of(&config);
-        let stamps = Stamps::take(&config);
+        let lock = reload::lock(&config)?;
         let previous = state
             .as_ref()
             .map_or_else(Previous::default, State::previous);
         let loaded = load::load_after(&config, &previous)
             .map_err(|refused| Failed::new(reload::loggable(&refused.to_string(), &config)))?;
-        reload::keep(&config, &stamps, &loaded.report);
         let register = Arc::new(Register::new(loaded.rulebook));
         let counters = Arc::new(Counters::default());
         let node = Arc::new(node(&config));
@@ -92,10 +91,13 @@ impl ServeArgs {
             let signals = Signals::new()?;
             let server =
                 Server::bind(&config, node, Arc::clone(&register), Arc::clone(&counters)).await?;
+            // What could not be listened with was not in force.
+            reload::keep(&config, seen.lists(), &loaded.report);
             let reloader =
                 Reloader::new(self.config.clone(), file, register, Arc::clone(&counters))
                     .since(seen)
-                    .after(Previous::of(&loaded.report));
+                    .after(Previous::of(&loaded.report))
+                    .holding(lock);
             let reload = reloader.spawn()?;
             // A server whose standard output is gone serves all the same.
             if let Err(error) = self.banner(&config, &server, &loaded.report) {
