@@ -274,3 +274,19 @@ fn deltas_of_each_operator_are_their_own() {
         expect(&loaded, &[("00000000000001", "", UNKNOWN)]);
     }
 }
+
+#[test]
+fn what_is_no_imsi_tells_notifications_apart() {
+    let full = b"imei,imsi,msisdn,block_date,reasons\n\
+        35000000000009,bad,491,20250101,x\n35000000000009,worse,491,20240101,x\n";
+    let resolved = b"imei,imsi,msisdn,block_date,reasons\n35000000000009,worse,491,20240101,x\n";
+    let files: [(&str, &[u8]); 2] = [
+        ("20260102_notifications_op1.csv", full),
+        (
+            "20260103_notifications_op1_delta_2_3_resolved.csv",
+            resolved,
+        ),
+    ];
+    let loaded = load_list("dirbs-notifications", &files).unwrap();
+    expect(&loaded, &[("35000000000009", "", BLACK)]);
+}

@@ -82,3 +82,17 @@ fn pyhss_rules_that_cannot_be_meant_are_told_by_line() {
     let list = refused(load_list("pyhss", &[("r.json", b"[{\"imei\": 1")]));
     assert!(list.faults[0].contains("is cut short"), "{list:?}");
 }
+
+#[test]
+fn an_expression_that_contradicts_a_rule_is_left_out_whole() {
+    let rules = br#"[{"imei":"^35349007","regex_mode":1,"match_response_code":0},
+        {"imei":"^3534900[67]","regex_mode":1,"match_response_code":1}]"#;
+    let loaded = load_with("pyhss", &[("rules.json", rules)], "max_bad_lines = 1").unwrap();
+    expect(
+        &loaded,
+        &[
+            ("35349006000000", "", UNKNOWN),
+            ("35349007000000", "", WHITE),
+        ],
+    );
+}
