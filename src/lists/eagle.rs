@@ -6,18 +6,24 @@
 //! ent_eir(imei 49015420323751, svn 12, white no, gray no, black yes,
 //!         imsi 001010000000001, imsi 001010000000002)
 //! ent_eir(bimei 49015420000000, eimei 49015420999999, gray yes)
-//! dlt_eir(imei 49015420323751, svn 12)
+//! ent_eir(imei 49015420323751, imsi 001010000000003)
+//! dlt_eir(imei 49015420323751, imsi 001010000000001)
+//! dlt_eir(imei 49015420323751, imsi all)
+//! dlt_eir(imei 49015420323751)
 //! ```
 //!
 //! Letter case and line ends do not count; `force yes` replaces what was
-//! entered before. A device may be white, gray and black at once: each is a
+//! entered before. A command that enters IMSIs and names no list adds them to
+//! a device that was entered; one that deletes takes the device off all its
+//! lists, so that naming a list in it is an error. A device may be white, gray and black at once: each is a
 //! rule of its own, and `combine` of the policy says what comes of it. IMSIs,
 //! eight at most, may use the device although it is black. Commands that are
 //! not about the EIR are left out.
 //!
 //! What a command deletes must have been entered before, in this file or one
 //! read earlier. The files are read twice: once for what is deleted or
-//! replaced, which is little, so that all else need not be kept.
+//! replaced, which is little, so that all else need not be kept. A file that
+//! was written or exchanged in between is refused.
 
 use std::collections::HashMap;
 use std::io::BufRead;
@@ -38,8 +44,11 @@ const MAX_COMMAND: usize = 4096;
 /// The most IMSIs of a device, as the EAGLE has it.
 const MAX_IMSIS: usize = 8;
 
+/// The parameters that say which lists a device is on.
+const LISTS: [&str; 3] = ["white", "gray", "black"];
+
 /// Commands that open and close a session, and change nothing.
-const SESSION: [&str; 5] = ["connect", "disconnect", "begin_txn", "end_txn", "abort_txn"];
+const SESSION: [&str; 4] = ["connect", "disconnect", "begin_txn", "end_txn"];
 
 //----------- Reading ---------------------------------------------------------
 
@@ -71,7 +80,7 @@ impl Changes {
         let mut commands = Commands::new(reader);
         while let Ok(Some((_, text))) = commands.next() {
             if let Ok(Some(command)) = text.and_then(|text| parse(&text))
-                && (command.deletes || command.force)
+                && (command.deletes || command.force || command.adds())
             {
                 self.scopes.insert(command.scope);
             }
@@ -118,7 +127,28 @@ impl Changes {
             return feed.settle(at, added, |_| None);
         }
         let contradiction = |what: String| Refusal::Line(Bad::new(what));
-        let result = if !command.deletes {
+        let result = if command.adds() {
+            match self.held.get_mut(&scope) {
+                None => Err(contradiction(format!(
+                    "adds an IMSI to {scope}, which was not entered; enter it with one of white, gray and black"
+                ))),
+                Some(held) => {
+                    let mut imsis = held.imsis.clone();
+                    imsis.extend(
+                        command
+                            .imsis
+                            .iter()
+                            .filter(|imsi| !held.imsis.contains(imsi)),
+                    );
+                    if imsis.len() > MAX_IMSIS {
+                        Err(contradiction(too_many(imsis.len())))
+                    } else {
+                        held.imsis = imsis;
+                        Ok(())
+                    }
+                }
+            }
+        } else if !command.deletes {
             let held = Held {
                 at,
                 statuses: command.statuses,
@@ -133,6 +163,16 @@ impl Changes {
                 _ => {
                     self.held.insert(scope, held);
                     return Ok(());
+                }
+            }
+        } else if command.all_imsis {
+            match self.held.get_mut(&scope) {
+                None => Err(contradiction(format!(
+                    "deletes the IMSIs of {scope}, which was not entered"
+                ))),
+                Some(held) => {
+                    held.imsis.clear();
+                    Ok(())
                 }
             }
         } else if command.imsis.is_empty() {
@@ -196,6 +236,20 @@ struct Command {
     statuses: Vec<Status>,
     /// Who may use them, or loses that right.
     imsis: Vec<Imsi>,
+    /// Whether all lose that right.
+    all_imsis: bool,
+}
+
+impl Command {
+    /// Whether it gives subscribers to devices that were entered before.
+    fn adds(&self) -> bool {
+        !self.deletes && !self.session && self.statuses.is_empty()
+    }
+}
+
+/// What is wrong with a device of more IMSIs than there may be.
+fn too_many(imsis: usize) -> String {
+    format!("has {imsis} IMSIs; an EAGLE has at most {MAX_IMSIS}")
 }
 
 /// Reads a command; `None` if it is not about the EIR.
@@ -214,7 +268,13 @@ fn parse(text: &str) -> Result<Option<Command>, Bad> {
                 scope: Scope::Tac(crate::equipment::Tac::MAX),
                 statuses: Vec::new(),
                 imsis: Vec::new(),
+                all_imsis: false,
             }));
+        }
+        "abort_txn" => {
+            return Err(Bad::new(
+                "takes back what stands since begin_txn, which cannot be carried out; remove those commands",
+            ));
         }
         // Left out, it would leave a device as it was without a word.
         other if other.contains("eir") => {
@@ -239,6 +299,7 @@ fn parse(text: &str) -> Result<Option<Command>, Bad> {
     };
     let mut values: HashMap<String, &str> = HashMap::new();
     let mut imsis = Vec::new();
+    let mut all_imsis = false;
     let inner = inner.trim_end().trim_end_matches(')');
     for parameter in inner.split(',').map(str::trim) {
         if parameter.is_empty() {
@@ -256,6 +317,7 @@ fn parse(text: &str) -> Result<Option<Command>, Bad> {
             value.trim_start_matches(['=', ' ', '\t']).trim(),
         );
         match key.as_str() {
+            "imsi" if deletes && value.eq_ignore_ascii_case("all") => all_imsis = true,
             "imsi" => imsis.push(field::imsi(value.as_bytes()).map_err(Bad::new)?),
             "imei" | "svn" | "bimei" | "eimei" | "white" | "gray" | "grey" | "black" | "force"
             | "iid" | "timeout" => {
@@ -277,10 +339,24 @@ fn parse(text: &str) -> Result<Option<Command>, Bad> {
         }
     }
     if imsis.len() > MAX_IMSIS {
-        return Err(Bad::new(format!(
-            "has {} IMSIs; an EAGLE has at most {MAX_IMSIS}",
-            imsis.len()
-        )));
+        return Err(Bad::new(too_many(imsis.len())));
+    }
+    if deletes {
+        // As if it did, a device would leave lists that it is to stay on.
+        if let Some(list) = (LISTS.into_iter()).find(|list| values.contains_key(*list)) {
+            return Err(Bad::new(format!(
+                "`{list}` is not for deleting, which takes the device off all its lists; to leave it on some, write ent_eir(…, force yes) with those"
+            )));
+        }
+        if values
+            .keys()
+            .all(|key| ["iid", "timeout"].contains(&key.as_str()))
+            && !imsis.is_empty()
+        {
+            return Err(Bad::new(
+                "deletes an IMSI from all devices, which cannot be carried out; name each device by `imei`",
+            ));
+        }
     }
     let yes = |key: &str| match values.get(key).map(|value| value.to_ascii_lowercase()) {
         None => Ok(false),
@@ -300,13 +376,14 @@ fn parse(text: &str) -> Result<Option<Command>, Bad> {
             statuses.push(status);
         }
     }
-    if statuses.is_empty() && !deletes {
+    let names_list = LISTS.iter().any(|list| values.contains_key(*list));
+    if statuses.is_empty() && !deletes && (imsis.is_empty() || names_list || yes("force")?) {
         return Err(Bad::new(
             "puts the device on no list; one of white, gray and black must be yes",
         ));
     }
     let scope = scope(|key| values.get(key).copied())?;
-    if matches!(scope, Scope::Range { .. }) && !imsis.is_empty() {
+    if matches!(scope, Scope::Range { .. }) && (all_imsis || !imsis.is_empty()) {
         return Err(Bad::new("a range has no IMSIs"));
     }
     Ok(Some(Command {
@@ -316,6 +393,7 @@ fn parse(text: &str) -> Result<Option<Command>, Bad> {
         scope,
         statuses,
         imsis,
+        all_imsis,
     }))
 }
 
@@ -483,6 +561,17 @@ mod tests {
                 "cannot be carried out",
             ),
             ("ent_eir(imei 49015420323751", "on no list"),
+            (
+                "dlt_eir(imei 49015420323751, black yes",
+                "`black` is not for deleting",
+            ),
+            ("abort_txn(iid 3", "remove those commands"),
+            ("dlt_eir(imei 49015420323751, gray no", "off all its lists"),
+            ("dlt_eir(iid 3, imsi 001010000000001", "name each device"),
+            (
+                "ent_eir(imei 49015420323751, black no, imsi 001010000000001",
+                "on no list",
+            ),
             ("ent_eir(black yes", "names no device"),
             ("ent_eir(svn 12, black yes", "names no device"),
             ("ent_eir(bimei 49015420323751, black yes", "in two ways"),

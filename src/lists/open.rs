@@ -2,12 +2,12 @@
 
 use std::io::BufRead;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::equipment::BuildError;
 
 use super::eagle;
-use super::feed::{Feed, Stop, Target};
+use super::feed::{At, Feed, Stop, Target};
 use super::format::{self, ListFormat};
 use super::source::{Part, Source};
 use super::{dirbs, house, open5gs, pyhss, tacs};
@@ -41,13 +41,20 @@ pub(crate) fn read(
         ),
         ListFormat::Eagle => {
             let mut changes = eagle::Changes::default();
+            let mut read_before = FxHashMap::default();
             for part in parts {
                 if let Ok(source) = Source::open(part) {
+                    read_before.insert(part.to_string(), source.stamp());
                     changes.collect(source.reader);
                 }
             }
             each(
                 &mut |source, file, feed| {
+                    // What is deleted in one version may not be in another.
+                    if read_before.get(feed.path(file)) != Some(&source.stamp()) {
+                        let at = At { file, line: 0 };
+                        return Err(feed.fault(at, BEING_WRITTEN));
+                    }
                     changes.read(&mut source.reader, file, feed)?;
                     feed.end_foreign(file, "with commands that are not of the EIR", false);
                     Ok(())
@@ -72,6 +79,9 @@ fn models(format: ListFormat, parts: &[Part], feed: &mut Feed<'_>) -> Result<(),
         })
     })
 }
+
+/// What is wrong with a file that changes while it is read.
+const BEING_WRITTEN: &str = "is being written; it will be read again";
 
 /// What reads one file.
 type Reading<'a> = dyn FnMut(&mut Source, usize, &mut Feed<'_>) -> Result<(), Stop> + 'a;
@@ -106,10 +116,7 @@ pub(crate) fn with_source(
     let changed = source.has_changed();
     match result {
         Err(Stop::Build(error)) => return Err(error),
-        _ if changed => feed
-            .list
-            .faults
-            .push(format!("{part}: is being written; it will be read again")),
+        _ if changed => feed.list.faults.push(format!("{part}: {BEING_WRITTEN}")),
         Err(Stop::Fault(fault)) => feed.list.faults.push(fault),
         Ok(()) => {}
     }

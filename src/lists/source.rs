@@ -5,6 +5,7 @@ use core::fmt;
 use std::collections::HashSet;
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -276,6 +277,11 @@ impl Source {
         })
     }
 
+    /// What the file was when it was opened.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.before
+    }
+
     /// Whether the file was written to since it was opened. A file that took
     /// its name in the meantime is another file and does not count.
     pub(crate) fn has_changed(&self) -> bool {
@@ -286,9 +292,14 @@ impl Source {
     }
 }
 
-/// What changes when a file is written to.
+/// What changes when a file is written to, or another takes its name. The time
+/// of the last change of its attributes is no part of it, as that changes too
+/// when the file loses its name to another while it is read, which is how lists
+/// are to be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+pub(crate) struct Stamp {
+    /// Which file it is on its device.
+    inode: u64,
     /// Its bytes.
     length: u64,
     /// When it was written to last, where the system knows.
@@ -299,6 +310,7 @@ impl Stamp {
     /// The stamp of a file.
     fn of(metadata: &Metadata) -> Self {
         Self {
+            inode: metadata.ino(),
             length: metadata.len(),
             modified: metadata.modified().ok(),
         }
@@ -438,6 +450,27 @@ mod tests {
         let mut text = Vec::new();
         ZstdReader::new(bytes).read_to_end(&mut text)?;
         Ok(text)
+    }
+
+    #[test]
+    fn another_file_of_the_same_name_length_and_time_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list.csv");
+        let put = |text: &str| {
+            let new = dir.path().join("new");
+            fs::write(&new, text).unwrap();
+            let file = File::options().write(true).open(&new).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+            fs::rename(&new, &path).unwrap();
+        };
+        put("one");
+        let part = Part::all(&path, &mut Vec::new()).unwrap().remove(0);
+        let first = Source::open(&part).unwrap();
+        assert_eq!(Source::open(&part).unwrap().stamp(), first.stamp());
+        put("two");
+        assert_ne!(Source::open(&part).unwrap().stamp(), first.stamp());
+        // Who reads the first one still has all of it.
+        assert!(!first.has_changed());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `weir serve`: starting, refusing to start, stopping, and its log.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -173,6 +174,50 @@ fn a_port_in_use_keeps_the_server_from_starting() {
         run.err.contains("192.0.2.1 is no address of this machine"),
         "{run:?}"
     );
+}
+
+/// A directory with a `state_dir` in the configuration, and one list.
+fn with_state() -> tempfile::TempDir {
+    let config = "[register]\nwatch = false\nstate_dir = \"state\"\n\
+                  [[list]]\nname = \"a\"\nstatus = \"black\"\npath = \"a.csv\"\n";
+    directory(&[
+        ("weir.toml", config),
+        ("lists/a.csv", "imei\n00101234000001\n"),
+    ])
+}
+
+#[test]
+fn a_state_dir_is_of_one_server() {
+    let dir = with_state();
+    let config = dir.path().join("weir.toml");
+    let mut first = Serving::start_in(dir.path());
+    let args = ["serve", "--listen", "tcp://127.0.0.1:0", "-c"].map(OsStr::new);
+    let second = weir(args.into_iter().chain([config.as_os_str()])).ends(1);
+    assert!(
+        second
+            .err
+            .contains("state is in use by another server; give each server its own"),
+        "{second:?}"
+    );
+    // Other commands may look into it while the server runs.
+    let loads = ["restore", "--list", "-c"].map(OsStr::new);
+    let loads = weir(loads.into_iter().chain([config.as_os_str()])).ends(0);
+    assert!(loads.out.starts_with("1  "), "{loads:?}");
+    // It ends with the server, also where that is killed.
+    first.child.kill().unwrap();
+    first.child.wait().unwrap();
+    Serving::start_in(dir.path()).stop();
+}
+
+#[test]
+fn what_was_never_in_force_is_not_kept() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dir = with_state();
+    let config = dir.path().join("weir.toml");
+    let listen = format!("tcp://{}", taken.local_addr().unwrap());
+    let args = ["serve", "--listen", &listen, "-c"].map(OsStr::new);
+    weir(args.into_iter().chain([config.as_os_str()])).ends(1);
+    assert!(!dir.path().join("state/1").exists());
 }
 
 //----------- Output that nobody reads

@@ -66,6 +66,21 @@ fn eagle_commands_that_contradict_are_told() {
             "does not have",
         ),
         ("ent_eir(imei 35200000000001, black yes", 1, "not closed"),
+        (
+            "ent_eir(imei 35200000000001, imsi 001010000000001)",
+            1,
+            "which was not entered",
+        ),
+        (
+            "dlt_eir(imei 35200000000001, imsi all)",
+            1,
+            "which was not entered",
+        ),
+        (
+            "ent_eir(imei 35200000000001, white yes, black yes)\ndlt_eir(imei 35200000000001, white yes)",
+            2,
+            "write ent_eir(…, force yes)",
+        ),
     ] {
         let list = refused(load_list("eagle", &[("e.txt", text.as_bytes())]));
         let bad = &list.first_bad_lines[0];
@@ -81,4 +96,44 @@ fn eagle_commands_that_contradict_are_told() {
         &load_list("eagle", &files).unwrap(),
         &[("35200000000001", "", UNKNOWN)],
     );
+}
+
+#[test]
+fn eagle_imsis_come_and_go() {
+    let commands = "ent_eir(imei 35200000000001, black yes, imsi 001010000000001)
+        ent_eir(imei 35200000000001, imsi 001010000000002, imsi 001010000000001)
+        ent_eir(imei 35200000000002, black yes, imsi 001010000000001, imsi 001010000000002)
+        dlt_eir(imei 35200000000002, imsi ALL)
+        ent_eir(imei 35200000000002, imsi 001010000000003)";
+    let loaded = load_list("eagle", &[("e.txt", commands.as_bytes())]).unwrap();
+    expect(
+        &loaded,
+        &[
+            ("35200000000001", "001010000000001", WHITE),
+            ("35200000000001", "001010000000002", WHITE),
+            ("35200000000001", "001010000000003", BLACK),
+            ("35200000000002", "001010000000001", BLACK),
+            ("35200000000002", "001010000000003", WHITE),
+        ],
+    );
+    // An IMSI that is there already is none more.
+    let imsi = |number: u32| format!(", imsi 00101000000000{number}");
+    let eight: String = (1..9).map(imsi).collect();
+    for (last, bad) in [(8, 0), (9, 1)] {
+        let commands = format!(
+            "ent_eir(imei 35200000000001, black yes{eight})\nent_eir(imei 35200000000001{})",
+            imsi(last)
+        );
+        match load_list("eagle", &[("e.txt", commands.as_bytes())]) {
+            Ok(_) => assert_eq!(bad, 0),
+            other => {
+                let list = refused(other);
+                assert_eq!(list.bad_lines(), bad);
+                assert!(
+                    list.first_bad_lines[0].reason.contains("has 9 IMSIs"),
+                    "{list:?}"
+                );
+            }
+        }
+    }
 }
