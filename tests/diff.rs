@@ -461,6 +461,164 @@ fn each_policy_is_compared_by_a_client_that_it_applies_to() {
     assert_eq!(one["audiences"][0]["old_policy"], "partner");
 }
 
+/// Every device of a kind is counted, and those that a TAC file allocates are
+/// no longer unallocated.
+#[test]
+fn special_rules_are_counted_to_the_last_device() {
+    let special = |kind: &str| {
+        format!(
+            "[register]\nlists_dir = \".\"\n\
+             [[tac]]\nname = \"tacs\"\npath = \"tacs.csv\"\nformat = \"csv\"\n\
+             [[special]]\nname = \"odd\"\nkinds = \"{kind}\"\nstatus = \"grey\"\n"
+        )
+    };
+    let none = "[register]\nlists_dir = \".\"\n[[tac]]\nname = \"tacs\"\npath = \"tacs.csv\"\nformat = \"csv\"\n";
+    let tacs = "tac,make,model\n35209900,Acme,One\n49015420,Acme,Two\n";
+    let all = 100_000_000_000_000;
+    for (kind, count) in [
+        ("zero", 1),
+        ("repeated", 10),
+        // 00 and 02 to 09.
+        ("test", 9_000_000_000_000),
+        ("unallocated_tac", all - 2_000_000),
+    ] {
+        let dir = directory(&[
+            ("old.toml", none),
+            ("new.toml", &special(kind)),
+            ("tacs.csv", tacs),
+        ]);
+        let report = json(&[&at(dir.path(), "old.toml"), &at(dir.path(), "new.toml")]);
+        let found = changes(&report["audiences"][0]["devices"]);
+        assert_eq!(
+            found,
+            (change("unknown", "greylisted", count), all - count),
+            "{kind}"
+        );
+    }
+    // One more TAC is allocated.
+    let more = special("unallocated_tac").replace("tacs.csv", "more.csv");
+    let dir = directory(&[
+        ("old.toml", &special("unallocated_tac")),
+        ("new.toml", &more),
+        ("tacs.csv", tacs),
+        ("more.csv", &format!("{tacs}35000000,Acme,Three\n")),
+    ]);
+    let report = json(&[&at(dir.path(), "old.toml"), &at(dir.path(), "new.toml")]);
+    let found = changes(&report["audiences"][0]["devices"]);
+    assert_eq!(found.0, change("greylisted", "unknown", 1_000_000));
+}
+
+/// What a subscriber of a fleet is answered is seen wherever in the fleet it
+/// changes. Visiting each subscriber with each device is the oracle.
+#[test]
+fn ranges_of_subscribers_are_compared_wherever_they_change() {
+    /// First and last subscriber, and the device.
+    type Bound = (u64, u64, u64);
+    /// What a subscriber is answered for a device.
+    fn answer(bindings: &[Bound], imsi: u64, device: u64) -> &'static str {
+        let mut own = bindings
+            .iter()
+            .filter(|(from, to, _)| (from..=to).contains(&&imsi));
+        match (
+            own.clone().next().is_some(),
+            own.any(|bound| bound.2 == device),
+        ) {
+            (true, false) => "blacklisted",
+            _ => "unknown",
+        }
+    }
+    let mut chance = Chance(42);
+    let mut seen = 0;
+    for _ in 0..150 {
+        let mut bindings = || -> Vec<Bound> {
+            let bound = |chance: &mut Chance| {
+                let from = chance.below(20);
+                let more = [0, chance.below(20 - from)][chance.below(3).min(1) as usize];
+                (from, from + more, chance.below(3))
+            };
+            (0..chance.below(5)).map(|_| bound(&mut chance)).collect()
+        };
+        let old = bindings();
+        // Most of them stay.
+        let mut new: Vec<Bound> = old.iter().skip(1).copied().collect();
+        new.extend(bindings().first());
+        let csv = |bindings: &[Bound]| {
+            let mut text = "imei,imsi_from,imsi_to\n".to_owned();
+            for (from, to, device) in bindings {
+                text +=
+                    &format!("0010123400000{device},0010100000000{from:02},0010100000000{to:02}\n");
+            }
+            text
+        };
+        let config = |name: &str| {
+            format!(
+                "[register]\nlists_dir = \".\"\n[[binding]]\nname = \"b\"\npath = \"{name}.csv\"\n"
+            )
+        };
+        let dir = directory(&[
+            ("old.toml", &config("old")),
+            ("new.toml", &config("new")),
+            ("old.csv", &csv(&old)),
+            ("new.csv", &csv(&new)),
+        ]);
+        let report = json(&[&at(dir.path(), "old.toml"), &at(dir.path(), "new.toml")]);
+        let mut expected: Vec<_> = (0..20)
+            .flat_map(|imsi| (0..4).map(move |device| (imsi, device)))
+            .map(|(imsi, device)| [&old, &new].map(|side| answer(side, imsi, device).to_owned()))
+            .filter(|[old, new]| old != new)
+            .map(|[old, new]| (old, new))
+            .collect();
+        expected.sort();
+        expected.dedup();
+        let found: Vec<_> = changes(&report["subscribers"]).0.into_keys().collect();
+        assert_eq!(found, expected, "{old:?} {new:?}");
+        seen += expected.len();
+    }
+    assert!(seen > 100, "{seen}");
+}
+
+/// A policy is for a fleet and for others, and the fleet's list counts no more.
+#[test]
+fn a_policy_for_a_fleet_and_others_is_compared_for_both() {
+    let config = |lists: &str| {
+        format!(
+            "[register]\nlists_dir = \".\"\n\
+             [[binding]]\nname = \"fleet\"\npath = \"fleet.csv\"\n\
+             [[policy]]\nname = \"both\"\nlists = [{lists}]\nmatch = {{ imsi_prefix = [\"0010155\"] }}\n"
+        )
+    };
+    let dir = directory(&[
+        ("old.toml", &config("\"fleet\"")),
+        ("new.toml", &config("")),
+        (
+            "fleet.csv",
+            "imei,imsi_from,imsi_to\n00101234000001,001015500000000,001015549999999\n",
+        ),
+    ]);
+    let report = json(&[&at(dir.path(), "old.toml"), &at(dir.path(), "new.toml")]);
+    let subscribers = &report["subscribers"];
+    assert_eq!(changes(subscribers).0, change("blacklisted", "unknown", 1));
+    // For the others it was the same.
+    let both = report["audiences"].as_array().unwrap().last().unwrap();
+    assert_eq!(both["new_policy"], "both");
+    assert_eq!(changes(&both["devices"]).0, Changes::new());
+}
+
+/// A list of another register is compared by itself, too.
+#[test]
+fn a_list_of_another_format_is_compared() {
+    let dir = directory(&[
+        ("old.txt", "ent_eir(imei 00101234000001, black yes)\n"),
+        ("new.txt", "ent_eir(imei 00101234000001, gray yes)\n"),
+    ]);
+    let (old, new) = (at(dir.path(), "old.txt"), at(dir.path(), "new.txt"));
+    let report = json(&[&old, &new, "--format", "eagle"]);
+    let found = changes(&report["audiences"][0]["devices"]).0;
+    assert_eq!(found, change("blacklisted", "greylisted", 1));
+    let (_, result) = diff(&[&old, &new, "--format", "falcon"]);
+    assert!(result.unwrap_err().to_string().contains("falcon"));
+}
+
 #[test]
 fn the_maintenance_switch_changes_everything() {
     let dir = directory(&[

@@ -6,6 +6,7 @@ use crate::equipment::{
     MAX_TERMS, RuleSpec, Scope, Status, Subscribers, Tac, Validity,
 };
 
+use super::field;
 use super::report::{Bad, FileReport, ListReport, plural};
 
 /// What the lines of a list become.
@@ -355,8 +356,17 @@ impl<'a> Feed<'a> {
         self.list.note(|| bad.in_line(&path, at.line, name));
     }
 
-    /// Counts an IMEI whose check digit is wrong, which is kept nonetheless.
+    /// Counts an IMEI whose check digit is wrong, which is kept nonetheless, and
+    /// one that may have lost its leading zero.
     pub(crate) fn check_digit(&mut self, at: At, imei: Imei) {
+        match (imei.check_digit, imei.svn) {
+            (CheckDigit::Right, _) => self.list.with_check_digit += 1,
+            (CheckDigit::Absent, None) => {
+                self.list.without_check_digit += 1;
+                self.list.like_shifted += u64::from(field::is_shifted(imei.device));
+            }
+            _ => {}
+        }
         if imei.check_digit != CheckDigit::Wrong {
             return;
         }

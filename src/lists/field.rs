@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 
-use crate::equipment::{Imei, ImeiError, Imsi, Svn, Tac, TacPrefix};
+use crate::equipment::{Device, Imei, ImeiError, Imsi, Svn, Tac, TacPrefix};
 use crate::time::UnixTime;
 
 use super::report::plural;
@@ -47,6 +47,15 @@ pub(crate) fn imei(text: &[u8]) -> Result<Imei, String> {
 /// cannot be told from another device.)
 pub(crate) fn lost_a_zero(text: &[u8]) -> bool {
     text.len() == 13 && text.iter().all(u8::is_ascii_digit)
+}
+
+/// Whether fourteen digits would be an IMEI with its check digit if a zero stood
+/// before them. Of others one in ten would be, by chance.
+pub(crate) fn is_shifted(device: Device) -> bool {
+    let number = device.number();
+    // Thirteen digits, and so the zero.
+    Device::from_number(number / 10)
+        .is_some_and(|whole| u64::from(whole.check_digit()) == number % 10)
 }
 
 /// Reads a software version of two digits.

@@ -93,6 +93,15 @@ pub struct ListReport {
     /// IMEIs that look as if a spreadsheet had taken a zero from them.
     #[serde(skip)]
     pub(crate) lost_zeros: u64,
+    /// IMEIs with their check digit.
+    #[serde(skip)]
+    pub(crate) with_check_digit: u64,
+    /// IMEIs of fourteen digits.
+    #[serde(skip)]
+    pub(crate) without_check_digit: u64,
+    /// Those of them that have a check digit if a zero is put before them.
+    #[serde(skip)]
+    pub(crate) like_shifted: u64,
     /// Entries with a status of their own.
     #[serde(skip)]
     pub(crate) own_status: u64,
@@ -116,6 +125,9 @@ impl ListReport {
             warnings: Vec::new(),
             before: None,
             lost_zeros: 0,
+            with_check_digit: 0,
+            without_check_digit: 0,
+            like_shifted: 0,
             own_status: 0,
             like_bindings: 0,
         }

@@ -47,6 +47,16 @@ impl Rails {
                 list.name
             ));
         }
+        let (short, shifted) = (list.without_check_digit, list.like_shifted);
+        if short >= LOST_ZEROS_MIN
+            && shifted.saturating_mul(2) > short
+            && list.with_check_digit >= LOST_ZEROS_MIN
+        {
+            // No fault: they can be meant as they stand, though hardly.
+            list.warnings.push(format!(
+                "{shifted} of {short} IMEIs of 14 digits would be IMEIs with their check digit if a zero stood before them, and others have 15 digits: leading zeros may have been lost, most likely in a spreadsheet, so that other devices are listed; export the column as text"
+            ));
+        }
         if self.status.is_some()
             && self.format == ListFormat::Csv
             && list.like_bindings >= BINDINGS_MIN

@@ -97,3 +97,42 @@ fn a_list_that_changes_too_much_is_refused_unless_forced() {
         }
     }
 }
+
+/// Lists with and without check digits, and what a spreadsheet makes of the
+/// first of them.
+#[test]
+fn zeros_that_were_lost_from_whole_imeis_are_told() {
+    let whole = |tac: &str, count: u32| -> Vec<String> {
+        let devices = (0..count).map(|serial| format!("{tac}{:06}", serial * 7919 % 1_000_000));
+        let imei = |device: String| {
+            let digit = Imei::parse(device.as_bytes()).unwrap().device.check_digit();
+            format!("{device}{digit}")
+        };
+        devices.map(imei).collect()
+    };
+    let (zero, other) = (whole("01234567", 40), whole("35209900", 40));
+    let shifted: Vec<String> = zero.iter().map(|imei| imei[1..].to_owned()).collect();
+    let devices = |imeis: &[String]| -> Vec<String> {
+        imeis.iter().map(|imei| imei[..14].to_owned()).collect()
+    };
+    for (imeis, told) in [
+        ([&shifted[..], &other].concat(), true),
+        ([&zero[..], &other].concat(), false),
+        // One in ten has a check digit by chance.
+        ([&devices(&other)[..], &zero].concat(), false),
+        // All without a check digit, as far as can be told.
+        (shifted.clone(), false),
+        ([&shifted[..9], &other].concat(), false),
+    ] {
+        let text = format!("imei\n{}\n", imeis.join("\n"));
+        let loaded = load_list("csv", &[("l.csv", text.as_bytes())]).unwrap();
+        let warnings = &loaded.report.lists[0].warnings;
+        let count = format!("{} of {} IMEIs of 14 digits", shifted.len(), shifted.len());
+        assert_eq!(
+            warnings.iter().any(|warning| warning.starts_with(&count)),
+            told,
+            "{warnings:?}"
+        );
+        assert_eq!(warnings.len(), usize::from(told), "{warnings:?}");
+    }
+}

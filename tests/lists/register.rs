@@ -172,3 +172,43 @@ fn unallocated_tacs_need_a_file_of_tacs() {
         "{error}"
     );
 }
+
+/// From the files to the verdict and its explanation.
+#[test]
+fn unallocated_tacs_are_those_that_no_file_names() {
+    let tacs = b"tac,make,model\n49015420,Acme,One\n";
+    let dir = directory(&[("tacs.csv", tacs), ("ok.csv", b"imei\n35209900176148\n")]);
+    let text = r#"
+        [[list]]
+        name = "ok"
+        status = "white"
+        path = "ok.csv"
+        [[tac]]
+        path = "tacs.csv"
+        format = "csv"
+        [[special]]
+        name = "odd"
+        kinds = "unallocated_tac"
+        status = "black"
+        until = "2026-06-30"
+    "#;
+    let loaded = load(&config(dir.path(), text)).unwrap();
+    let book = &loaded.rulebook;
+    // After the last second of the day.
+    let later = UnixTime(1_782_864_000);
+    for (imei, now, expected) in [
+        ("490154203237518", NOW, Outcome::Unknown),
+        ("490154213237516", NOW, BLACK),
+        ("490154213237516", UnixTime(later.0 - 1), BLACK),
+        ("490154213237516", later, Outcome::Unknown),
+        // More specific rules come first.
+        ("35209900176148", NOW, WHITE),
+        ("35209900176149", NOW, BLACK),
+    ] {
+        assert_eq!(
+            decide(book, imei, None, now).outcome,
+            expected,
+            "{imei} {now}"
+        );
+    }
+}

@@ -13,6 +13,7 @@
 
 mod audience;
 mod change;
+mod named;
 mod print;
 mod side;
 mod space;
@@ -26,7 +27,7 @@ use serde::Serialize;
 use super::explain::{parse_imsi, parse_time};
 use super::replay::{self, Differing};
 use super::{print_json, printed, serve};
-use crate::equipment::{Device, Imsi, Scope, Snapshot, Status, Subscribers, Svn};
+use crate::equipment::{Device, Imsi, Scope, Snapshot, Status, Svn};
 use crate::error::Failed;
 use crate::net::Clock;
 use crate::policy::PolicyId;
@@ -52,6 +53,11 @@ pub struct DiffArgs {
     /// The status of rules that name none, where a list is compared by itself.
     #[arg(long, value_name = "STATUS", default_value = "blacklisted")]
     pub status: String,
+
+    /// How the files are written where a list is compared by itself, as `format`
+    /// of a list in the configuration.
+    #[arg(long, value_name = "FORMAT", default_value = "csv")]
+    pub format: String,
 
     /// Compare for this subscriber only.
     #[arg(long, value_name = "DIGITS")]
@@ -102,7 +108,8 @@ Devices are counted for requests without an IMSI and without a software version,
 policy of either side by a client that it applies to. Devices with a software version, and
 subscribers with bindings or exceptions, are counted where that makes a difference; a
 subscriber counts once for each device, range or TAC that it is bound to or excepted for, and
-once for all other devices.
+once for all other devices; a range of subscribers counts as one for each part of it that is
+cut out by other ranges and by policies.
 
 Ends with 0 whether a verdict changes or not; with --exit-code, with 1 if one does.";
 
@@ -176,8 +183,8 @@ impl DiffArgs {
     /// Loads both sides.
     fn sides(&self, status: Status) -> Result<[Side; 2], Failed> {
         Ok([
-            Side::load("old", &self.old, status)?,
-            Side::load("new", &self.new, status)?,
+            Side::load("old", &self.old, status, &self.format)?,
+            Side::load("new", &self.new, status, &self.format)?,
         ])
     }
 
@@ -301,21 +308,21 @@ impl<'a> Comparison<'a> {
             .collect();
         device_svns.sort_unstable();
         device_svns.dedup();
-        let mut named = Vec::new();
-        for snapshot in snapshots {
-            collect_named(snapshot, &mut named);
-        }
-        named.sort_unstable();
-        named.dedup();
+        let mut notes = Vec::new();
+        let named = named::collect(sides, &mut notes);
+        let ranges = named::ranges(snapshots);
         let is_named = |imsi| {
+            let mut ranges = ranges.iter();
             named
                 .binary_search_by_key(&imsi, |(named, _)| *named)
                 .is_ok()
+                || ranges.any(|range| range.contains(imsi))
         };
-        let audiences = match chosen {
+        let mut audiences = match chosen {
             Some(client) => Audiences::only(client, &both),
             None => Audiences::of_all_policies(&both, sides, is_named),
         };
+        audiences.notes.append(&mut notes);
         let models = snapshots
             .into_iter()
             .flat_map(|snapshot| snapshot.models().tacs());
@@ -490,21 +497,4 @@ impl<'a> Comparison<'a> {
 fn scopes(snapshot: &Snapshot) -> impl Iterator<Item = Scope> {
     let rules = snapshot.rules().map(|rule| rule.scope);
     rules.chain(snapshot.bindings().map(|binding| binding.scope))
-}
-
-/// A subscriber that stands for all of a binding.
-fn first_of(subscribers: Subscribers) -> Imsi {
-    match subscribers {
-        Subscribers::One(imsi) | Subscribers::Range { from: imsi, .. } => imsi,
-    }
-}
-
-/// Collects the subscribers of all bindings and exceptions, with the devices.
-fn collect_named(snapshot: &Snapshot, named: &mut Vec<(Imsi, Scope)>) {
-    named.extend(
-        (snapshot.bindings()).map(|binding| (first_of(binding.subscribers), binding.scope)),
-    );
-    for imsi in snapshot.excepted() {
-        snapshot.visit_exceptions(imsi, |_, scope, _| named.push((imsi, scope)));
-    }
 }

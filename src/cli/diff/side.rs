@@ -26,16 +26,22 @@ pub(super) struct Side {
 
 impl Side {
     /// Loads what `path` names: `*.toml` is a configuration, anything else a
-    /// list of this name, whose rules have `status` unless they say otherwise.
+    /// list of this name and `format`, whose rules have `status` unless they
+    /// say otherwise.
     ///
     /// Another kind of file, such as a compiled register, is told by its name
     /// here as well.
-    pub(super) fn load(name: &str, path: &str, status: Status) -> Result<Self, Failed> {
+    pub(super) fn load(
+        name: &str,
+        path: &str,
+        status: Status,
+        format: &str,
+    ) -> Result<Self, Failed> {
         let is_config =
             (Path::new(path).extension()).is_some_and(|suffix| suffix.eq_ignore_ascii_case("toml"));
         let config = match is_config {
             true => Config::load(Path::new(path))?,
-            false => of_list(name, path, status)?,
+            false => of_list(name, path, status, format)?,
         };
         let loaded = load::load(&config)
             .map_err(|why| Failed::new(format!("{path} cannot be compared:\n{why}")))?;
@@ -75,8 +81,13 @@ impl Side {
 
 /// A configuration of nothing but a list. It is read like one from a file, so
 /// that every other key of the list has its default.
-fn of_list(name: &str, path: &str, status: Status) -> Result<Config, Failed> {
-    let keys = [("name", name), ("status", status.name()), ("path", path)];
+fn of_list(name: &str, path: &str, status: Status, format: &str) -> Result<Config, Failed> {
+    let keys = [
+        ("name", name),
+        ("status", status.name()),
+        ("path", path),
+        ("format", format),
+    ];
     let keys = keys.map(|(key, value)| (key.to_owned(), toml::Value::from(value)));
     let list = toml::Table::from_iter(keys).try_into();
     let list = list.map_err(|why| Failed::new(format!("{path} cannot be compared: {why}")))?;
