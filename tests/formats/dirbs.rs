@@ -1,5 +1,9 @@
 //! Lists of a DIRBS registry.
 
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
 use super::*;
 
 /// 14, 15 and 16 digits, a date that is missing, reasons joined by bars, CRLF;
@@ -289,4 +293,97 @@ fn what_is_no_imsi_tells_notifications_apart() {
     ];
     let loaded = load_list("dirbs-notifications", &files).unwrap();
     expect(&loaded, &[("35000000000009", "", BLACK)]);
+}
+
+/// Lines of a list of notifications: by device, subscriber and number the date
+/// and the reason.
+type Notified = BTreeMap<(u8, u8, u8), (u8, u8)>;
+
+/// A line, as the registry writes it.
+fn notification(key: (u8, u8, u8), value: (u8, u8)) -> String {
+    let ((device, imsi, msisdn), (month, reason)) = (key, value);
+    format!("3500000000000{device},00101000000000{imsi},49{msisdn},2026{month:02}01,r{reason}\n")
+}
+
+/// Such a list.
+fn notifications(lines: impl Iterator<Item = ((u8, u8, u8), (u8, u8))>) -> Vec<u8> {
+    let lines = lines.map(|(key, value)| notification(key, value));
+    let header = "imei,imsi,msisdn,block_date,reasons\n".to_owned();
+    [header]
+        .into_iter()
+        .chain(lines)
+        .collect::<String>()
+        .into_bytes()
+}
+
+/// All that a register says, in an order of its own.
+fn said(loaded: &Loaded) -> Vec<String> {
+    let rules = loaded.rulebook.snapshot().rules();
+    let mut rules: Vec<String> = rules
+        .map(|rule| {
+            format!(
+                "{} {} {} {:?}",
+                rule.scope, rule.status, rule.validity, rule.reason
+            )
+        })
+        .collect();
+    rules.sort();
+    rules
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A full list with the deltas of some runs says what the full list of the
+    /// last run says.
+    #[test]
+    fn deltas_lead_to_the_full_list_of_the_last_run(
+        base in prop::collection::btree_map((0..6u8, 0..3u8, 0..2u8), (1..12u8, 0..3u8), 0..12),
+        runs in prop::collection::vec(
+            prop::collection::btree_map((0..6u8, 0..3u8, 0..2u8), (1..12u8, 0..3u8, 0..3usize), 0..8),
+            0..5,
+        ),
+    ) {
+        let mut files = vec![(
+            "20260101_notifications_op1.csv".to_owned(),
+            notifications(base.clone().into_iter()),
+        )];
+        let mut state: Notified = base;
+        for (number, run) in (2..).zip(&runs) {
+            // What can happen to a line depends on whether it is there.
+            let kinds = ["new", "resolved", "blacklisted", "no_longer_seen", "changed"];
+            let mut deltas: [Notified; 5] = Default::default();
+            for (&key, &(month, reason, kind)) in run {
+                let value = (month, reason);
+                match (state.get(&key).copied(), kind) {
+                    (None, _) => {
+                        deltas[0].insert(key, value);
+                        state.insert(key, value);
+                    }
+                    (Some(before), 0) if before != value => {
+                        deltas[4].insert(key, value);
+                        state.insert(key, value);
+                    }
+                    (Some(before), kind) => {
+                        deltas[1 + kind].insert(key, before);
+                        state.remove(&key);
+                    }
+                }
+            }
+            for (kind, delta) in kinds.into_iter().zip(deltas) {
+                files.push((
+                    format!("2026010{number}_notifications_op1_delta_{}_{number}_{kind}.csv", number - 1),
+                    notifications(delta.into_iter()),
+                ));
+            }
+        }
+        let files: Vec<(&str, &[u8])> = (files.iter())
+            .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+            .collect();
+        let full = notifications(state.into_iter());
+        let full = [("20260109_notifications_op1.csv", full.as_slice())];
+        let by_deltas = load_list("dirbs-notifications", &files).unwrap();
+        let at_once = load_list("dirbs-notifications", &full).unwrap();
+        prop_assert_eq!(said(&by_deltas), said(&at_once));
+    }
 }
