@@ -68,18 +68,16 @@ fn rulebook(every_kind: bool, features: bool) -> Rulebook {
         file,
         line: 1,
     };
+    let add = |builder: &mut Builder, scope, line| {
+        let rule = RuleSpec {
+            scope,
+            line,
+            ..rule
+        };
+        builder.rule(list, rule).expect("room");
+    };
     for (line, index) in (1..).zip(0..DEVICES) {
-        let scope = Scope::Device(device(index));
-        builder
-            .rule(
-                list,
-                RuleSpec {
-                    scope,
-                    line,
-                    ..rule
-                },
-            )
-            .expect("room");
+        add(&mut builder, Scope::Device(device(index)), line);
     }
     if every_kind {
         let bound = builder
@@ -100,16 +98,7 @@ fn rulebook(every_kind: bool, features: bool) -> Rulebook {
                 Scope::Tac(elsewhere),
             ];
             for scope in scopes {
-                builder
-                    .rule(
-                        list,
-                        RuleSpec {
-                            scope,
-                            line,
-                            ..rule
-                        },
-                    )
-                    .expect("room");
+                add(&mut builder, scope, line);
             }
             let binding = BindingSpec {
                 subscribers: Subscribers::One(imsi(index)),

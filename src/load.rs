@@ -10,7 +10,9 @@ use thiserror::Error;
 
 use self::rails::Rails;
 use crate::config::{self, Config, ListFormat, MaxChange};
-use crate::equipment::{BuildError, Builder, ListId, RuleSpec, Scope, Special, Status, Validity};
+use crate::equipment::{
+    BuildError, Builder, ListId, MAX_TERMS, RuleSpec, Scope, Special, Status, Validity,
+};
 use crate::lists::feed::{Feed, Stop, Target};
 use crate::lists::report::MAX_SHOWN;
 use crate::lists::source::{self, Part};
@@ -351,6 +353,20 @@ impl<'a> Loader<'a> {
         }
         let mut feed = Feed::new(&mut self.builder, &mut list, wanted.target);
         open::read(wanted.format, wanted.strict_svn, &parts, &mut feed)?;
+        let crowded = match wanted.target {
+            Target::Rules(id, _) => (self.builder.crowded_device(id)).map(|(depth, device)| {
+                format!("{depth} ranges that differ in status or dates share device {device}")
+            }),
+            Target::Bindings(_) => (self.builder.crowded_subscriber())
+                .map(|(depth, imsi)| format!("{depth} ranges of subscribers share IMSI {imsi}")),
+            Target::Models => None,
+        };
+        list.faults.extend(crowded.map(|what| {
+            format!(
+                "list {}: {what}; {MAX_TERMS} are the most, as each verdict looks at all of them",
+                wanted.name
+            )
+        }));
         if wanted.guard_rails {
             let rails = Rails {
                 format: wanted.format,

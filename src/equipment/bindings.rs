@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::crowd::{CROWD, Crowd, Member};
-use super::ranges::{Ranges, RangesBuilder};
+use super::ranges::{Ranges, RangesBuilder, deepest};
 use super::record::NONE;
 use super::{Imsi, RuleId, Subscribers};
 
@@ -99,6 +99,13 @@ impl BoundBuilder {
         };
         self.lengths.extend(next, record);
         next
+    }
+
+    /// The most ranges that hold one subscriber, and that subscriber.
+    pub(super) fn deepest(&self) -> (usize, Imsi) {
+        let ranges = self.ranges.iter();
+        let (depth, key) = deepest(ranges.map(|(&(from, to), &head)| (from.key(), to.key(), head)));
+        (depth, Imsi::from_key(key))
     }
 
     /// Who is bound, and the index; `member` tells what a record says, and

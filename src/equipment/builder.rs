@@ -7,13 +7,14 @@ use super::bindings::{BoundBuilder, Exceptions};
 use super::crowd::Member;
 use super::directory::TacDirectoryBuilder;
 use super::index::RuleIndexBuilder;
+use super::ranges::deepest;
 use super::record::{NONE, Record, Records};
 use super::snapshot::{Bindings, Catalogue, List, ListKind, Rules, Source};
 use super::texts::TextsBuilder;
 use super::union::Union;
 use super::{
-    BindingSpec, Counts, Device, ExceptionSpec, FileId, ListId, RuleId, RuleSpec, Scope, Snapshot,
-    Status, Tac, Terms, Validity,
+    BindingSpec, Counts, Device, ExceptionSpec, FileId, Imsi, ListId, RuleId, RuleSpec, Scope,
+    Snapshot, Status, Tac, Terms, Validity,
 };
 
 /// How many rules about one device are looked at one by one for another that
@@ -22,8 +23,9 @@ use super::{
 const REPEATS_SOUGHT: usize = 32;
 
 /// The most rules about exactly the same devices that differ in list, status
-/// or dates, since each verdict about the device looks at all of them: far
-/// more than one device has in practice.
+/// or dates, and the most ranges of one list that do so and share a device or
+/// subscriber, since each verdict looks at all of them: far more than there are
+/// in practice.
 pub const MAX_TERMS: usize = 1024;
 
 //----------- Builder ---------------------------------------------------------
@@ -331,6 +333,35 @@ impl Builder {
         chain.find_map(|(_, record)| contradiction(record))
     }
 
+    /// The most ranges of a list with different statuses or dates that share a
+    /// device, and that device; `None` if they are no more than [`MAX_TERMS`].
+    #[must_use]
+    pub fn crowded_device(&self, list: ListId) -> Option<(usize, Device)> {
+        let covered = |status: &Status| self.covered.get(&(list, *status));
+        let covered = Status::ALL.iter().filter_map(covered);
+        // Of so few different ones no more can share a device.
+        if covered.map(|covered| covered.by_terms.len()).sum::<usize>() < COVERED_TERMS {
+            return None;
+        }
+        let before = self.ranges_before.get(list.place()).copied();
+        let ranges = self.index.ranges().skip(before.unwrap_or(0));
+        let of_list = ranges.filter_map(|(from, to, number)| {
+            let number = self.rules.find(number)?.terms;
+            let terms = self.terms.values.get(number as usize)?;
+            (terms.list == list).then_some((from, to, number))
+        });
+        let (depth, device) = deepest(of_list);
+        let device = Device::from_number(device)?;
+        (depth > MAX_TERMS).then_some((depth, device))
+    }
+
+    /// The most ranges of subscribers that share one, and that subscriber;
+    /// `None` if they are no more than [`MAX_TERMS`].
+    #[must_use]
+    pub fn crowded_subscriber(&self) -> Option<(usize, Imsi)> {
+        Some(self.bound.deepest()).filter(|(depth, _)| *depth > MAX_TERMS)
+    }
+
     /// Names the model of all devices with a TAC. Of several names for one
     /// TAC the first stays: the file that is read first knows best.
     ///
@@ -474,7 +505,7 @@ pub struct Contradiction<'a> {
 /// more dates than a list has in practice. A range that contradicts none of the
 /// first so many is taken, so that a list with a date of its own on each of a
 /// hundred thousand lines is loaded in no more time than others.
-const COVERED_TERMS: usize = 1024;
+const COVERED_TERMS: usize = MAX_TERMS;
 
 /// Which devices are in any range of one list with one status.
 #[derive(Debug, Default)]

@@ -139,6 +139,31 @@ impl RangesBuilder {
     }
 }
 
+/// The most ranges that a lookup finds for one number, and the first number for
+/// which it finds so many; `ranges` have their ends and their class.
+pub(super) fn deepest(ranges: impl Iterator<Item = (u64, u64, u32)>) -> (usize, u64) {
+    let mut builder = RangesBuilder::default();
+    for (from, to, class) in ranges {
+        builder.push(from, to, 0, class);
+    }
+    let Ranges { nodes } = builder.finish();
+    let mut ends: Vec<u64> = nodes.iter().map(|node| node.to).collect();
+    ends.sort_unstable();
+    let mut ends = ends.into_iter().peekable();
+    let (mut depth, mut deepest) = (0, (0, 0));
+    // They are in the order in which they begin.
+    for node in &nodes {
+        while ends.next_if(|&end| end < node.from).is_some() {
+            depth -= 1;
+        }
+        depth += 1;
+        if depth > deepest.0 {
+            deepest = (depth, node.from);
+        }
+    }
+    deepest
+}
+
 /// Appends the ranges of one class, sorted by their first numbers, to `nodes`
 /// as ranges that do not overlap: of those that hold a number, the one with the
 /// lowest record keeps it.
@@ -259,6 +284,11 @@ mod tests {
             }
             let ranges = builder.finish();
             prop_assert!(ranges.nodes.len() <= 2 * ends.len());
+            let of_class = |&(from, to, class): &(u64, u64, u32)| (from, to, class % classes);
+            let depth = |number| found(&ranges, number).len();
+            let most = (0..65).map(depth).max().unwrap_or_default();
+            let first = (0..65).find(|&number| depth(number) == most).unwrap_or_default();
+            prop_assert_eq!(deepest(ends.iter().map(of_class)), (most, first));
             for number in 0..65 {
                 // The first of each class.
                 let mut seen = Vec::new();

@@ -49,6 +49,19 @@ fn a_range_of_subscribers_is_bound_to_a_model() {
     }
 }
 
+/// Loads a list that has so many bad lines, of the first of which this is told.
+fn expect_bad(text: &str, bad: u64, told: &str) {
+    match load_list("csv", &[("l.csv", text.as_bytes())]) {
+        Ok(_) => assert_eq!(bad, 0, "{text}"),
+        other => {
+            let list = refused(other);
+            assert_eq!(list.bad_lines(), bad, "{text}");
+            let reason = &list.first_bad_lines[0].reason;
+            assert!(reason.contains(told), "{text}: {reason}");
+        }
+    }
+}
+
 #[test]
 fn a_device_with_two_statuses_in_one_list_is_a_contradiction() {
     for (lines, bad) in [
@@ -66,18 +79,7 @@ fn a_device_with_two_statuses_in_one_list_is_a_contradiction() {
         ),
     ] {
         let text = format!("imei,status,from,until\n{lines}\n");
-        match load_list("csv", &[("l.csv", text.as_bytes())]) {
-            Ok(_) => assert_eq!(bad, 0, "{lines}"),
-            other => {
-                let list = refused(other);
-                assert_eq!(list.bad_lines(), bad, "{lines}");
-                let reason = &list.first_bad_lines[0].reason;
-                assert!(
-                    reason.contains("l.csv:2, where device 00000000000001 is"),
-                    "{reason}"
-                );
-            }
-        }
+        expect_bad(&text, bad, "l.csv:2, where device 00000000000001 is");
     }
 }
 
@@ -121,15 +123,7 @@ fn ranges_of_one_list_that_overlap_with_two_statuses_are_a_contradiction() {
             })
             .collect();
         let text = format!("imei_from,imei_to,status,from,until\n{lines}");
-        match load_list("csv", &[("l.csv", text.as_bytes())]) {
-            Ok(_) => assert_eq!(bad, 0, "{lines}"),
-            other => {
-                let list = refused(other);
-                assert_eq!(list.bad_lines(), bad, "{lines}");
-                let reason = &list.first_bad_lines[0].reason;
-                assert!(reason.contains(told), "{lines}: {reason}");
-            }
-        }
+        expect_bad(&text, bad, told);
     }
 }
 
@@ -164,4 +158,47 @@ fn a_device_with_a_date_on_each_of_very_many_lines_is_refused() {
     // What is said again does not count.
     let text = format!("imei,until\n{}{}", lines(most), lines(most));
     assert!(load_list("csv", &[("l.csv", text.as_bytes())]).is_ok());
+}
+
+/// Ranges with dates of their own that lie upon each other cannot be joined.
+#[test]
+fn very_many_ranges_that_share_a_device_or_a_subscriber_are_refused() {
+    let most = weir::equipment::MAX_TERMS;
+    let devices = |count: usize| {
+        let line = |number: usize| {
+            let (hour, minute, second) = (number / 3600, number / 60 % 60, number % 60);
+            format!(
+                "00000000000001,{:014},2026-01-01T{hour:02}:{minute:02}:{second:02}Z\n",
+                9_000_000 + number
+            )
+        };
+        let lines: String = (0..count).map(line).collect();
+        let text = format!("imei_from,imei_to,until\n{lines}");
+        load_list("csv", &[("l.csv", text.as_bytes())])
+    };
+    assert!(devices(most).is_ok());
+    let told = &refused(devices(most + 1)).faults[0];
+    assert!(
+        told.contains("1025 ranges that differ in status or dates share device 00000000000001"),
+        "{told}"
+    );
+
+    let subscribers = |count: usize| {
+        let line = |number: usize| {
+            format!(
+                "00000000000001,{:015},{:015}\n",
+                1_000_000 - number,
+                2_000_000 + number
+            )
+        };
+        let lines: String = (0..count).map(line).collect();
+        let text = format!("imei,imsi_from,imsi_to\n{lines}");
+        load_bindings("csv", &[("b.csv", text.as_bytes())])
+    };
+    assert!(subscribers(most).is_ok());
+    let told = &refused(subscribers(most + 1)).faults[0];
+    assert!(
+        told.contains("1025 ranges of subscribers share IMSI 000000001000000"),
+        "{told}"
+    );
 }
