@@ -48,7 +48,9 @@ fn start_server() -> SocketAddr {
             let server = Server::bind(&config, Arc::new(node()), register, counters)
                 .await
                 .unwrap();
-            sender.send(server.addresses()[0]).unwrap();
+            sender
+                .send(server.listening().next().unwrap().addresses[0])
+                .unwrap();
             server.run(std::future::pending()).await;
         });
     });

@@ -160,7 +160,10 @@ fn values_mean_what_they_say() {
     let diameter = &config.diameter;
     assert_eq!(diameter.listen.len(), 1);
     assert_eq!(
-        (diameter.listen[0].host.as_str(), diameter.listen[0].port),
+        (
+            diameter.listen[0].hosts[0].as_str(),
+            diameter.listen[0].port
+        ),
         ("::", 13868)
     );
     assert_eq!(diameter.watchdog, Duration::from_secs(60));
@@ -313,8 +316,8 @@ fn mistakes_are_told_in_one_line_with_their_place() {
             "weir.toml:2:15: `origin_host` in [diameter]: `` is no DiameterIdentity; write a domain name of 1 to 255 ASCII characters",
         ),
         (
-            "[diameter]\nlisten = [\"tcp://127.0.0.1\", \"sctp://127.0.0.1\"]",
-            "weir.toml:2:10: `listen` in [diameter]: `sctp://127.0.0.1`: sctp:// is not supported by this version; write `tcp://127.0.0.1`",
+            "[diameter]\nlisten = [\"tcp://127.0.0.1\", \"udp://127.0.0.1\"]",
+            "weir.toml:2:10: `listen` in [diameter]: `udp://127.0.0.1`: unknown transport `udp`; write `tcp://127.0.0.1`, `tls://` or `sctp://`",
         ),
         (
             "[diameter]\nunknown_peers = \"no\"",

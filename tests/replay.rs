@@ -505,7 +505,9 @@ impl Live {
                 let server = Server::bind(&config, node, register, counters)
                     .await
                     .unwrap();
-                started.send(server.addresses()[0]).unwrap();
+                started
+                    .send(server.listening().next().unwrap().addresses[0])
+                    .unwrap();
                 let shutdown = async {
                     let _ = stopped.await;
                 };

@@ -11,7 +11,7 @@ use super::explain::{parse_imsi, parse_svn};
 use super::{print_json, printed};
 use crate::base::Node;
 use crate::base::node::{Admission, Limits, NodeSettings, is_identity};
-use crate::config::DEFAULT_PORT;
+use crate::config::endpoint::DEFAULT_PORT;
 use crate::equipment::Imei;
 use crate::error::Failed;
 use crate::net::Clock;

@@ -15,12 +15,12 @@ use tracing_subscriber::EnvFilter;
 use super::configuration;
 use crate::base::Node;
 use crate::base::node::{Admission, KnownPeer, Limits, NodeSettings, is_identity};
-use crate::config::{Config, ListenAddress};
+use crate::config::{Config, Endpoint};
 use crate::error::Failed;
 use crate::lists::LoadReport;
 use crate::load::{self, Previous};
 use crate::metrics::Counters;
-use crate::net::{Clock, Server};
+use crate::net::{Clock, Listening, Server};
 use crate::policy::Register;
 use crate::reload::{self, Fingerprint, Reloader};
 use crate::state::State;
@@ -41,7 +41,7 @@ pub struct ServeArgs {
     /// Listen here instead of where the configuration says, such as
     /// tcp://127.0.0.1:3868; may be given several times.
     #[arg(long, value_name = "ADDRESS")]
-    pub listen: Vec<ListenAddress>,
+    pub listen: Vec<Endpoint>,
 
     /// The Origin-Host of this EIR, instead of the configuration's. It must be
     /// the name that the MME is configured with.
@@ -101,11 +101,10 @@ impl ServeArgs {
             let reload = reloader.spawn()?;
             // A server whose standard output is gone serves all the same.
             if let Err(error) = self.banner(&config, &server, &loaded.report) {
-                let addresses = server.addresses().iter();
-                let addresses: Vec<_> = addresses.map(|at| format!("tcp://{at}")).collect();
+                let listening: Vec<_> = server.listening().map(ToString::to_string).collect();
                 tracing::warn!(
                     "listening on {}; this cannot be printed: {error}",
-                    addresses.join(", ")
+                    listening.join(", ")
                 );
             }
             let report = tokio::spawn(report(Arc::clone(&counters)));
@@ -167,8 +166,8 @@ impl ServeArgs {
         )?;
         writeln!(out, "  identity      {}", diameter.origin_host)?;
         writeln!(out, "  realm         {}", diameter.origin_realm)?;
-        for address in server.addresses() {
-            writeln!(out, "  listening on tcp://{address}")?;
+        for listening in server.listening() {
+            writeln!(out, "  listening on {listening}")?;
         }
         for list in &report.lists {
             writeln!(out, "  list          {list}")?;
@@ -179,7 +178,8 @@ impl ServeArgs {
         }
         let weir = std::env::args_os().next();
         let weir = weir.map_or_else(|| "weir".to_owned(), |weir| quoted(&weir.to_string_lossy()));
-        let peer = match server.addresses().first().copied().map(reachable) {
+        let first = server.listening().find_map(Listening::address);
+        let peer = match first.map(reachable) {
             Some(address) if address != DEFAULT_PEER => format!(" --peer {address}"),
             _ => String::new(),
         };
@@ -195,8 +195,10 @@ impl ServeArgs {
 }
 
 /// Where `weir check` asks unless it is told otherwise.
-const DEFAULT_PEER: SocketAddr =
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), crate::config::DEFAULT_PORT);
+const DEFAULT_PEER: SocketAddr = SocketAddr::new(
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+    crate::config::endpoint::DEFAULT_PORT,
+);
 
 /// A word as a shell takes it for one.
 fn quoted(word: &str) -> String {

@@ -5,6 +5,7 @@ use core::fmt::Display;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
+use super::diameter::*;
 use super::text::show_duration;
 use super::*;
 

@@ -1,5 +1,5 @@
-//! How single values are written in the configuration: durations, addresses,
-//! statuses, and lists of one.
+//! How single values are written in the configuration: durations, statuses, and
+//! lists of one.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -13,141 +13,6 @@ use crate::equipment::Status;
 use crate::lists::field::{self, End};
 use crate::policy::Malformed;
 use crate::time::UnixTime;
-
-use super::DEFAULT_PORT;
-
-//----------- ListenAddress ---------------------------------------------------
-
-/// Where peers may connect to: `tcp://HOST:PORT`.
-///
-/// The host is an IPv4 address, an IPv6 address in brackets, or a name that
-/// the server resolves when it starts to listen.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ListenAddress {
-    /// What carries the messages.
-    pub transport: Transport,
-    /// An address, without brackets, or a name.
-    pub host: String,
-    /// The port; 0 lets the system choose.
-    pub port: u16,
-}
-
-/// What carries Diameter messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// A byte stream.
-    Tcp,
-}
-
-impl Default for ListenAddress {
-    fn default() -> Self {
-        Self {
-            transport: Transport::Tcp,
-            host: "127.0.0.1".to_owned(),
-            port: DEFAULT_PORT,
-        }
-    }
-}
-
-impl FromStr for ListenAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let Some((scheme, rest)) = text.split_once("://") else {
-            return Err(format!(
-                "`{text}` is no address to listen on; write `tcp://{text}`"
-            ));
-        };
-        let transport = match scheme {
-            "tcp" => Transport::Tcp,
-            "sctp" | "tls" => {
-                return Err(format!(
-                    "`{text}`: {scheme}:// is not supported by this version; write `tcp://{rest}`"
-                ));
-            }
-            _ => {
-                return Err(format!(
-                    "`{text}`: unknown transport `{scheme}`; write `tcp://{rest}`"
-                ));
-            }
-        };
-        let (host, port) = split_port(rest).map_err(|why| format!("`{text}`: {why}"))?;
-        Ok(Self {
-            transport,
-            host: host.to_owned(),
-            port,
-        })
-    }
-}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.transport {
-            Transport::Tcp => "tcp",
-        };
-        if self.host.contains(':') {
-            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{scheme}://{}:{}", self.host, self.port)
-        }
-    }
-}
-
-impl Serialize for ListenAddress {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for ListenAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
-    }
-}
-
-/// Splits `HOST:PORT`, `[IPV6]:PORT`, or a host alone with the default port.
-fn split_port(text: &str) -> Result<(&str, u16), String> {
-    let (host, port) = if let Some(inner) = text.strip_prefix('[') {
-        let Some((host, after)) = inner.split_once(']') else {
-            return Err("the bracket of the IPv6 address is not closed".to_owned());
-        };
-        if host.parse::<core::net::Ipv6Addr>().is_err() {
-            return Err(format!("`{host}` is no IPv6 address"));
-        }
-        match after {
-            "" => (host, None),
-            _ => match after.strip_prefix(':') {
-                Some(port) => (host, Some(port)),
-                None => return Err(format!("`{after}` after the bracket; write `:PORT`")),
-            },
-        }
-    } else {
-        match text.split_once(':') {
-            None => (text, None),
-            Some((_, rest)) if rest.contains(':') => {
-                return Err(
-                    "write an IPv6 address in brackets, as in `tcp://[::1]:3868`".to_owned(),
-                );
-            }
-            Some((host, port)) => (host, Some(port)),
-        }
-    };
-    let well_formed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-    if host.is_empty() || !host.chars().all(well_formed) {
-        return Err(format!(
-            "`{host}` is no host; write an address (0.0.0.0 or [::] for all) or a name"
-        ));
-    }
-    match port {
-        None => Ok((host, DEFAULT_PORT)),
-        Some(port) => match port.parse() {
-            Ok(number) if port.bytes().all(|byte| byte.is_ascii_digit()) => Ok((host, number)),
-            _ => Err(format!("`{port}` is no port; ports are 0 to 65535")),
-        },
-    }
-}
 
 //----------- MaxChange -------------------------------------------------------
 
@@ -618,49 +483,6 @@ where
 mod tests {
     use super::*;
     use core::time::Duration;
-
-    #[test]
-    fn addresses_are_read_as_written_by_hand() {
-        for (text, host, port) in [
-            ("tcp://127.0.0.1:3868", "127.0.0.1", 3868),
-            ("tcp://0.0.0.0", "0.0.0.0", 3868),
-            ("tcp://[::1]:13868", "::1", 13868),
-            ("tcp://[2001:db8::5]", "2001:db8::5", 3868),
-            ("tcp://eir-1.example.org:0", "eir-1.example.org", 0),
-        ] {
-            let address: ListenAddress = text.parse().unwrap();
-            assert_eq!(
-                (address.host.as_str(), address.port),
-                (host, port),
-                "{text}"
-            );
-            assert_eq!(address.to_string().parse(), Ok(address), "{text}");
-        }
-    }
-
-    #[test]
-    fn wrong_addresses_say_what_would_be_right() {
-        for (text, fragment) in [
-            ("127.0.0.1:3868", "write `tcp://127.0.0.1:3868`"),
-            (
-                "sctp://127.0.0.1",
-                "sctp:// is not supported by this version",
-            ),
-            ("tls://127.0.0.1", "tls:// is not supported by this version"),
-            ("udp://127.0.0.1", "unknown transport `udp`"),
-            ("tcp://::1:3868", "IPv6 address in brackets"),
-            ("tcp://[::1", "not closed"),
-            ("tcp://[1.2.3.4]:1", "is no IPv6 address"),
-            ("tcp://[::1]3868", "write `:PORT`"),
-            ("tcp://127.0.0.1:65536", "ports are 0 to 65535"),
-            ("tcp://127.0.0.1:+5", "ports are 0 to 65535"),
-            ("tcp://:3868", "is no host"),
-            ("tcp://*:3868", "0.0.0.0 or [::] for all"),
-        ] {
-            let error = text.parse::<ListenAddress>().unwrap_err();
-            assert!(error.contains(fragment), "{text}: {error}");
-        }
-    }
 
     #[test]
     fn durations_round_trip_and_reject_what_has_no_unit() {

@@ -1,31 +1,32 @@
-//! The task of one TCP connection: moves bytes between its socket and its
-//! [`Connection`], keeps its timers, and ends the transport as it says.
+//! The task of one connection: passes on what its transport and its
+//! [`Connection`] have for each other, keeps its timers, and ends the transport
+//! as the protocol says.
 //!
-//! A turn handles all that was received, sends the answers with one write, and
-//! only then waits. Reading stops while answers fill the peer's share of
-//! memory, so a peer that does not read is asked for nothing more, and is cut
-//! when it has not read for the configured time.
+//! A turn handles all that was received, sends the answers at once, and only
+//! then waits. Reading stops while answers fill the peer's share of memory, so
+//! a peer that does not read is asked for nothing more, and is cut when it has
+//! not read for the configured time.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::directory::{COMMANDS, Command, Place};
 use super::throttle::Sampler;
-use super::{Shared, host_address, listener, seed};
+use super::transport::{Ends, Received, Transport};
+use super::{Shared, host_address, seed};
 use crate::base::disconnect::DisconnectCause;
 use crate::base::peer::State;
+use crate::config::Transport as Kind;
 use crate::connection::{Connection, EndReason, Ending};
 use crate::metrics::{Gauge, Tally};
 use crate::policy::{Ground, Inquiry, Rulebook, Verdict};
@@ -33,18 +34,14 @@ use crate::service::{Checked, Observer};
 use crate::time::Uptime;
 use crate::wire::{Fault, Message, ResultCode};
 
-/// Octets that a first read offers room for: most peers send one request at a
-/// time, and an idle connection should cost little.
-const READ_MIN: usize = 4 * 1024;
-
-/// Octets that a read offers room for at most: some two hundred requests, so
-/// that one turn stays short.
-const READ_MAX: usize = 64 * 1024;
-
 /// Octets that a connection may receive before it lets others have a turn. A
-/// socket that always has more never waits by itself, and as many of them as
-/// there are threads would leave all other peers unanswered.
-const BURST_MAX: usize = READ_MAX;
+/// transport that always has more never waits by itself, and as many of them
+/// as there are threads would leave all other peers unanswered.
+const BURST_MAX: usize = 64 * 1024;
+
+/// Octets that receiving counts for at least: little ones add up, too, as each
+/// costs a turn.
+const BURST_STEP: usize = 4 * 1024;
 
 /// How long a closing connection may take to send its last answers: a slow
 /// link takes seconds for all that may be queued.
@@ -56,20 +53,20 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Numbers the connections.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
-/// Drives a connection from accept to close.
-pub(super) async fn drive(
-    stream: TcpStream,
-    remote: SocketAddr,
+/// Drives a connection from its first message, awaited since `since`, to its
+/// close.
+pub(super) async fn drive<T: Transport>(
+    transport: T,
+    ends: Ends,
+    since: Uptime,
     shared: Arc<Shared>,
     draining: watch::Receiver<bool>,
 ) {
-    let Ok(local) = stream.local_addr() else {
-        return; // The peer is gone already.
-    };
     let _gauge = shared.counters.connection();
-    let mut driver = Driver::new(remote, local, &shared);
-    let end = driver.run(&stream, draining).await;
-    let sent = driver.finish(stream, end).await;
+    let (inbox, commands) = mpsc::channel(COMMANDS);
+    let mut driver = Driver::new(transport, &ends, since, &shared, inbox);
+    let end = driver.run(commands, draining).await;
+    let sent = driver.finish(end).await;
     driver.report_end(end, sent);
 }
 
@@ -87,21 +84,19 @@ enum End {
 }
 
 /// The state of one connection's task.
-struct Driver<'a> {
+struct Driver<'a, T> {
     /// What all connections share.
     shared: &'a Arc<Shared>,
     /// The peer's address, for logs only.
     remote: SocketAddr,
+    /// What the transport is.
+    kind: Kind,
+    /// The transport, and what waits on both sides of it.
+    transport: T,
     /// The protocol.
     connection: Connection,
-    /// Received, not yet handled.
-    input: BytesMut,
-    /// Composed, not yet sent.
-    output: BytesMut,
     /// Whether the peer has closed its sending side.
     ended: bool,
-    /// Octets to offer the next read.
-    read_len: usize,
     /// Octets received since others last had a turn.
     burst: usize,
     /// Since when the peer has read nothing although answers wait.
@@ -110,9 +105,7 @@ struct Driver<'a> {
     tally: Tally,
     /// Tells connections apart.
     id: u64,
-    /// Commands from other connections.
-    commands: mpsc::Receiver<Command>,
-    /// For them to reach this one.
+    /// For other connections to reach this one.
     inbox: mpsc::Sender<Command>,
     /// Who waits for a sign of life.
     life: Vec<oneshot::Sender<()>>,
@@ -124,25 +117,31 @@ struct Driver<'a> {
     suspect: bool,
 }
 
-impl<'a> Driver<'a> {
-    /// A driver for a connection from `remote`.
-    fn new(remote: SocketAddr, local: SocketAddr, shared: &'a Arc<Shared>) -> Self {
-        let (inbox, commands) = mpsc::channel(COMMANDS);
-        let now = shared.clock.now().uptime;
-        let addresses = [host_address(local.ip())];
+impl<'a, T: Transport> Driver<'a, T> {
+    /// A driver for a connection that a peer opened at `since`.
+    fn new(
+        transport: T,
+        ends: &Ends,
+        since: Uptime,
+        shared: &'a Arc<Shared>,
+        inbox: mpsc::Sender<Command>,
+    ) -> Self {
+        let addresses: Vec<_> = ends
+            .local
+            .iter()
+            .map(|local| host_address(local.ip()))
+            .collect();
         Self {
             shared,
-            remote,
-            connection: Connection::new(Arc::clone(&shared.node), &addresses, seed(), now),
-            input: BytesMut::new(),
-            output: BytesMut::new(),
+            remote: ends.remote,
+            kind: ends.kind,
+            transport,
+            connection: Connection::new(Arc::clone(&shared.node), &addresses, seed(), since),
             ended: false,
-            read_len: READ_MIN,
             burst: 0,
             stalled: None,
             tally: Tally::default(),
             id: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
-            commands,
             inbox,
             life: Vec::new(),
             place: None,
@@ -152,23 +151,26 @@ impl<'a> Driver<'a> {
     }
 
     /// Runs the connection until it is to be ended.
-    async fn run(&mut self, stream: &TcpStream, mut draining: watch::Receiver<bool>) -> End {
+    async fn run(
+        &mut self,
+        mut commands: mpsc::Receiver<Command>,
+        mut draining: watch::Receiver<bool>,
+    ) -> End {
         let mut timer = pin!(sleep_until(self.deadline()));
         let mut claim: Pin<Box<dyn Future<Output = Option<Place>> + Send>> = Box::pin(pending());
         let mut claiming = false;
         let mut drained = false;
         loop {
-            let limit = self.shared.node.limits().output_len_max;
             let mut full;
             loop {
                 self.answer();
-                full = self.output.len() >= limit;
-                if let Err(error) = self.send(stream) {
+                full = self.is_full();
+                if let Err(error) = self.send_now().await {
                     return self.lost(&error);
                 }
                 // Sending may have made room for the answers to what has been
-                // received already, for which no socket event will come.
-                if !full || self.output.len() >= limit {
+                // received already, for which no event will come.
+                if !full || self.is_full() {
                     break;
                 }
             }
@@ -184,7 +186,7 @@ impl<'a> Driver<'a> {
                 // A peer that has said goodbye may come back at once.
                 self.place = None;
             }
-            // What came before the end of the stream is answered first, and
+            // What came before the end of the transport is answered first, and
             // may have to wait for the claim, or for room for its answers.
             if self.ended && !claiming && !full {
                 return End::Closed;
@@ -197,19 +199,10 @@ impl<'a> Driver<'a> {
                 yield_now().await;
             }
             self.set_timer(timer.as_mut());
-            let interest = self.interest();
             tokio::select! {
-                ready = stream.ready(interest.unwrap_or(Interest::ERROR)), if interest.is_some() => {
-                    match ready {
-                        Ok(ready) if ready.is_readable() && self.may_read() => {
-                            match self.receive(stream) {
-                                Ok(true) => {}
-                                Ok(false) => self.ended = true,
-                                Err(error) => return self.lost(&error),
-                            }
-                        }
-                        Ok(_) => {}
-                        Err(error) => return self.lost(&error),
+                moved = poll_fn(|cx| self.poll_move(cx)) => {
+                    if let Err(error) = moved {
+                        return self.lost(&error);
                     }
                 }
                 place = &mut claim, if claiming => {
@@ -218,16 +211,18 @@ impl<'a> Driver<'a> {
                     self.connection.resolve_claim(place.is_some());
                     self.place = place.map(|place| (place, self.shared.counters.peer()));
                 }
-                Some(command) = self.commands.recv() => self.obey(command),
+                Some(command) = commands.recv() => self.obey(command),
                 () = &mut timer => {
                     let now = self.shared.clock.now().uptime;
-                    self.connection.handle_timeout(now, &mut self.output);
+                    let Self { connection, transport, .. } = self;
+                    transport.compose(|out| connection.handle_timeout(now, out));
                 }
                 _ = draining.wait_for(|draining| *draining), if !drained => {
                     drained = true;
                     let now = self.shared.clock.now().uptime;
                     let cause = DisconnectCause::REBOOTING;
-                    self.connection.begin_disconnect(cause, now, &mut self.output);
+                    let Self { connection, transport, .. } = self;
+                    transport.compose(|out| connection.begin_disconnect(cause, now, out));
                 }
             }
         }
@@ -235,7 +230,7 @@ impl<'a> Driver<'a> {
 
     /// Answers what has been received.
     fn answer(&mut self) {
-        if !self.input.is_empty() {
+        if self.transport.backlog() > 0 {
             let now = self.shared.clock.now();
             let rulebook = self.shared.register.load();
             let mut witness = Witness {
@@ -247,14 +242,8 @@ impl<'a> Driver<'a> {
                 verbose: tracing::enabled!(tracing::Level::DEBUG),
                 show_identities: self.shared.show_identities,
             };
-            let consumed = self.connection.handle_input(
-                now,
-                &self.input,
-                &rulebook,
-                &mut self.output,
-                &mut witness,
-            );
-            self.input.advance(consumed);
+            self.transport
+                .handle(now, &mut self.connection, &rulebook, &mut witness);
         }
         self.shared.counters.add(&mut self.tally);
         if !self.connection.is_probing() && self.connection.ending().is_none() {
@@ -266,68 +255,72 @@ impl<'a> Driver<'a> {
         self.report_changes();
     }
 
-    /// Sends as much as the socket takes.
-    fn send(&mut self, stream: &TcpStream) -> io::Result<()> {
-        while !self.output.is_empty() {
-            match stream.try_write(&self.output) {
-                Ok(sent) => {
-                    self.output.advance(sent);
-                    self.stalled = None;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let now = self.shared.clock.now().uptime;
-                    self.stalled.get_or_insert(now);
-                    break;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+    /// Sends what the transport takes without waiting.
+    async fn send_now(&mut self) -> io::Result<()> {
+        poll_fn(|cx| match self.poll_send(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(())),
+        })
+        .await
     }
 
-    /// Receives what the socket has, up to the present room; `false` at the
-    /// end of the stream.
-    fn receive(&mut self, stream: &TcpStream) -> io::Result<bool> {
-        self.input.reserve(self.read_len);
-        match stream.try_read_buf(&mut self.input) {
-            Ok(0) => Ok(false),
-            Ok(received) => {
-                // Also little ones add up: each costs a turn.
-                self.burst = self.burst.saturating_add(received.max(READ_MIN));
-                if received >= self.read_len {
-                    self.read_len = (self.read_len * 2).min(READ_MAX);
-                }
-                Ok(true)
-            }
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) =>
-            {
-                Ok(true)
-            }
-            Err(error) => Err(error),
+    /// Sends, and takes note of whether the peer reads.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.transport.is_sent() {
+            return Poll::Ready(Ok(()));
         }
+        let before = self.transport.queued();
+        let sent = self.transport.poll_send(cx);
+        if sent.is_ready() || self.transport.queued() < before {
+            self.stalled = None;
+        }
+        if sent.is_pending() {
+            let now = self.shared.clock.now().uptime;
+            self.stalled.get_or_insert(now);
+        }
+        sent
+    }
+
+    /// Sends and receives; ready once there was something of either.
+    fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut moved = false;
+        if !self.transport.is_sent() {
+            let before = self.transport.queued();
+            match self.poll_send(cx) {
+                Poll::Ready(Ok(())) => moved = true,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => moved = self.transport.queued() < before,
+            }
+        }
+        if self.may_read() {
+            match self.transport.poll_receive(cx) {
+                Poll::Ready(Ok(Received::End)) => {
+                    self.ended = true;
+                    moved = true;
+                }
+                Poll::Ready(Ok(Received::Octets(received))) => {
+                    self.burst = self.burst.saturating_add(received.max(BURST_STEP));
+                    moved = true;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {}
+            }
+        }
+        match moved {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Pending,
+        }
+    }
+
+    /// Whether no more answers may be composed until some are sent.
+    fn is_full(&self) -> bool {
+        self.transport.queued() >= self.shared.node.limits().output_len_max
     }
 
     /// Whether there is room for more input, and for the answers to it.
     fn may_read(&self) -> bool {
         let limits = self.shared.node.limits();
-        !self.ended
-            && self.input.len() < limits.message_len_max
-            && self.output.len() < limits.output_len_max
-    }
-
-    /// What to wait for at the socket.
-    fn interest(&self) -> Option<Interest> {
-        match (self.may_read(), self.output.is_empty()) {
-            (true, true) => Some(Interest::READABLE),
-            (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
-            (false, false) => Some(Interest::WRITABLE),
-            (false, true) => None,
-        }
+        !self.ended && self.transport.backlog() < limits.message_len_max && !self.is_full()
     }
 
     /// Does what another connection asks.
@@ -337,7 +330,12 @@ impl<'a> Driver<'a> {
             Command::DemandLife(alive) => {
                 let now = self.shared.clock.now().uptime;
                 self.life.push(alive);
-                self.connection.demand_life(now, &mut self.output);
+                let Self {
+                    connection,
+                    transport,
+                    ..
+                } = self;
+                transport.compose(|out| connection.demand_life(now, out));
             }
         }
     }
@@ -383,7 +381,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Ends the transport; returns whether all answers were sent.
-    async fn finish(&mut self, mut stream: TcpStream, end: End) -> bool {
+    async fn finish(&mut self, end: End) -> bool {
         // The place is free as soon as the protocol is over.
         self.place = None;
         self.life.clear();
@@ -391,21 +389,22 @@ impl<'a> Driver<'a> {
             // A peer that closed only its sending side still reads.
             End::Protocol(Ending { abort: false, .. }) | End::Closed => {}
             End::Protocol(Ending { abort: true, .. }) | End::Unread => {
-                listener::abort(&stream);
-                return self.output.is_empty();
+                self.transport.abort();
+                return self.transport.is_sent();
             }
-            End::Failed => return self.output.is_empty(),
+            End::Failed => return self.transport.is_sent(),
         }
-        let sent = timeout(FLUSH_MAX, async {
-            stream.write_all_buf(&mut self.output).await?;
-            stream.shutdown().await
-        });
+        let sent = timeout(FLUSH_MAX, poll_fn(|cx| self.transport.poll_shutdown(cx)));
         let sent = matches!(sent.await, Ok(Ok(())));
         // Closing with unread input would reset the connection, and the reset
         // can overtake the answers just sent.
-        let mut rest = [0; READ_MIN];
-        let drain = async { while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
-        let _ = timeout(FAREWELL, drain).await;
+        let rest = async {
+            while let Ok(Received::Octets(_)) = poll_fn(|cx| self.transport.poll_receive(cx)).await
+            {
+                self.transport.discard();
+            }
+        };
+        let _ = timeout(FAREWELL, rest).await;
         sent
     }
 
@@ -415,7 +414,8 @@ impl<'a> Driver<'a> {
     fn report_changes(&mut self) {
         if !self.announced && self.connection.was_opened() {
             self.announced = true;
-            tracing::info!("{}: connected from {}", self.name(), self.remote);
+            let (name, kind, remote) = (self.name(), self.kind, self.remote);
+            tracing::info!("{name}: connected from {kind}://{remote}");
         }
         if self.suspect != self.connection.is_suspect() {
             self.suspect = !self.suspect;

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::{Shared, driver, resolve};
-use crate::config::ListenAddress;
+use super::stream::Stream;
+use super::transport::{Ends, Transport};
+use super::{Listening, Shared, driver};
+use crate::config::{Endpoint, Transport as Kind};
 use crate::error::Failed;
 use crate::metrics::Tally;
 
@@ -27,22 +29,53 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// peer far earlier; this frees sockets whose peer vanished in the handshake.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Opens the listening sockets of one configured address: several, when its
+/// A socket that listens.
+#[derive(Debug)]
+pub(super) struct Listener {
+    /// What it is to others.
+    pub(super) listening: Listening,
+    /// The socket.
+    socket: TcpListener,
+}
+
+/// Opens the listening sockets of one configured endpoint: several, when its
 /// name has several addresses.
-pub(super) async fn bind(
-    address: &ListenAddress,
-    listeners: &mut Vec<TcpListener>,
-) -> Result<(), Failed> {
-    for resolved in resolve(address).await? {
-        let listener = listen(resolved).map_err(|error| {
-            Failed::new(format!(
-                "cannot listen on {address}: {}",
-                explain(&error, resolved)
-            ))
-        })?;
-        listeners.push(listener);
+pub(super) async fn bind(endpoint: &Endpoint, listeners: &mut Vec<Listener>) -> Result<(), Failed> {
+    let failed = |why: &str| Failed::new(format!("cannot listen on {endpoint}: {why}"));
+    match endpoint.transport {
+        Kind::Tcp => {}
+        Kind::Tls | Kind::Sctp => return Err(failed("not supported by this version")),
+    }
+    for resolved in resolve(endpoint).await.map_err(|why| failed(&why))? {
+        let socket = listen(resolved).map_err(|error| failed(&explain(&error, resolved)))?;
+        let address = socket
+            .local_addr()
+            .map_err(|error| failed(&error.to_string()))?;
+        listeners.push(Listener {
+            listening: Listening {
+                transport: endpoint.transport,
+                addresses: vec![address],
+            },
+            socket,
+        });
     }
     Ok(())
+}
+
+/// The addresses of an endpoint's hosts.
+async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, String> {
+    let mut resolved = Vec::new();
+    for host in &endpoint.hosts {
+        let found = tokio::net::lookup_host((host.as_str(), endpoint.port))
+            .await
+            .map_err(|error| format!("{host} cannot be resolved: {error}"))?;
+        let before = resolved.len();
+        resolved.extend(found);
+        if resolved.len() == before {
+            return Err(format!("{host} has no address"));
+        }
+    }
+    Ok(resolved)
 }
 
 /// Opens one listening socket.
@@ -83,26 +116,92 @@ fn explain(error: &io::Error, address: SocketAddr) -> String {
     }
 }
 
-/// Accepts connections for ever.
-pub(super) async fn accept(
-    listener: TcpListener,
-    shared: Arc<Shared>,
-    connections: Arc<Semaphore>,
-    draining: watch::Receiver<bool>,
-) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, remote)) => {
-                admit(stream, remote, &shared, &connections, &draining);
-            }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                shared
-                    .throttle
-                    .warn("accept", || format!("cannot accept connections: {error}"));
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+/// What accepting a connection takes.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    /// What all connections share.
+    pub(super) shared: Arc<Shared>,
+    /// One permit for each connection that may be there at once.
+    pub(super) connections: Arc<Semaphore>,
+    /// Turns true when the server stops.
+    pub(super) draining: watch::Receiver<bool>,
+}
+
+impl Door {
+    /// Accepts connections for ever.
+    pub(super) async fn open(self, listener: Listener) {
+        loop {
+            match listener.socket.accept().await {
+                Ok((stream, remote)) => self.admit(stream, remote),
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    self.shared
+                        .throttle
+                        .warn("accept", || format!("cannot accept connections: {error}"));
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
+    }
+
+    /// Starts the task of a new connection, or turns it away.
+    fn admit(&self, stream: TcpStream, remote: SocketAddr) {
+        let Some(permit) = self.permit(remote) else {
+            let mut refused = Stream::new(stream);
+            refused.abort();
+            return;
+        };
+        let local = configure(&stream).and_then(|()| stream.local_addr());
+        let local = match local {
+            Ok(local) => vec![local],
+            Err(error) => {
+                // The peer is gone already; its socket says so at the first
+                // option.
+                tracing::debug!("{remote}: cannot configure the socket: {error}");
+                return;
+            }
+        };
+        let ends = Ends {
+            kind: Kind::Tcp,
+            local,
+            remote,
+        };
+        self.serve(Stream::new(stream), ends, permit);
+    }
+
+    /// A permit for a connection; `None`, counted and logged, at the limit.
+    fn permit(&self, remote: SocketAddr) -> Option<OwnedSemaphorePermit> {
+        let shared = &self.shared;
+        let permit = Arc::clone(&self.connections).try_acquire_owned().ok();
+        let mut tally = Tally::default();
+        match permit {
+            Some(_) => tally.accepted = 1,
+            None => {
+                tally.over_limit = 1;
+                shared.throttle.warn("limit", || {
+                    format!("{remote}: turned away, diameter.max_connections is reached")
+                });
+            }
+        }
+        shared.counters.add(&mut tally);
+        permit
+    }
+
+    /// Starts the task of a connection, which holds its permit to the end.
+    fn serve<T: Transport + 'static>(
+        &self,
+        transport: T,
+        ends: Ends,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let Self {
+            shared, draining, ..
+        } = self.clone();
+        let since = shared.clock.now().uptime;
+        tokio::spawn(async move {
+            driver::drive(transport, ends, since, shared, draining).await;
+            drop(permit);
+        });
     }
 }
 
@@ -115,53 +214,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Starts the task of a new connection, or turns it away at the limit.
-fn admit(
-    stream: TcpStream,
-    remote: SocketAddr,
-    shared: &Arc<Shared>,
-    connections: &Arc<Semaphore>,
-    draining: &watch::Receiver<bool>,
-) {
-    let Ok(permit) = Arc::clone(connections).try_acquire_owned() else {
-        shared.counters.add(&mut Tally {
-            over_limit: 1,
-            ..Tally::default()
-        });
-        shared.throttle.warn("limit", || {
-            format!("{remote}: turned away, diameter.max_connections is reached")
-        });
-        abort(&stream);
-        return;
-    };
-    if let Err(error) = configure(&stream) {
-        // The peer is gone already; its socket says so at the first option.
-        tracing::debug!("{remote}: cannot configure the socket: {error}");
-        return;
-    }
-    shared.counters.add(&mut Tally {
-        accepted: 1,
-        ..Tally::default()
-    });
-    let shared = Arc::clone(shared);
-    let draining = draining.clone();
-    tokio::spawn(async move {
-        driver::drive(stream, remote, shared, draining).await;
-        drop(permit);
-    });
-}
-
 /// Sets the options that every connection has.
 fn configure(stream: &TcpStream) -> io::Result<()> {
     // Answers are written whole batches at a time: waiting for more would only
     // delay the last one.
     stream.set_nodelay(true)?;
     SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
-}
-
-/// Makes the close of this socket abortive (RST): nothing lingers, and the
-/// peer cannot take it for an orderly end (RFC 6733 section 2.1).
-pub(super) fn abort(stream: &TcpStream) {
-    // Fails only on a socket that is dead already.
-    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }

@@ -18,8 +18,11 @@ pub mod codec;
 mod directory;
 mod driver;
 mod listener;
+mod stream;
 mod throttle;
+mod transport;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,7 +30,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Semaphore, watch};
 
 use crate::base::Node;
-use crate::config::{Config, ListenAddress};
+use crate::config::{Config, Endpoint, Transport};
 use crate::error::Failed;
 use crate::metrics::Counters;
 use crate::policy::Register;
@@ -35,6 +38,7 @@ use crate::time::{Now, UnixTime, Uptime};
 use crate::wire::compose::HostAddress;
 
 use self::directory::Directory;
+use self::listener::{Door, Listener};
 use self::throttle::{Sampler, Throttle};
 
 /// Both clocks, as one thing to ask for the time.
@@ -109,9 +113,7 @@ pub struct Server {
     /// What all connections share.
     shared: Arc<Shared>,
     /// The listening sockets.
-    listeners: Vec<tokio::net::TcpListener>,
-    /// Their addresses.
-    addresses: Vec<SocketAddr>,
+    listeners: Vec<Listener>,
     /// One permit for each connection that may be there at once.
     connections: Arc<Semaphore>,
     /// How many permits there are.
@@ -134,11 +136,6 @@ impl Server {
         for address in &config.diameter.listen {
             listener::bind(address, &mut listeners).await?;
         }
-        let addresses = listeners
-            .iter()
-            .map(|listener| listener.local_addr())
-            .collect::<Result<_, _>>()
-            .map_err(|error| Failed::new(format!("a listening socket has no address: {error}")))?;
         let connections_max = u32::try_from(config.diameter.max_connections).unwrap_or(u32::MAX);
         let shared = Shared {
             node,
@@ -154,16 +151,14 @@ impl Server {
         Ok(Self {
             shared: Arc::new(shared),
             listeners,
-            addresses,
             connections: Arc::new(Semaphore::new(config.diameter.max_connections)),
             connections_max,
         })
     }
 
-    /// The addresses that are listened on, ports resolved.
-    #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    /// What is listened on, ports resolved.
+    pub fn listening(&self) -> impl Iterator<Item = &Listening> {
+        self.listeners.iter().map(|listener| &listener.listening)
     }
 
     /// Accepts and serves connections until `shutdown` is done; then sends
@@ -171,21 +166,17 @@ impl Server {
     /// and returns once all connections are closed or the drain time is over.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let (drain, draining) = watch::channel(false);
+        let door = Door {
+            shared: Arc::clone(&self.shared),
+            connections: Arc::clone(&self.connections),
+            draining,
+        };
         let accepting: Vec<_> = self
             .listeners
             .into_iter()
-            .map(|listener| {
-                let connections = Arc::clone(&self.connections);
-                let accept = listener::accept(
-                    listener,
-                    Arc::clone(&self.shared),
-                    connections,
-                    draining.clone(),
-                );
-                tokio::spawn(accept)
-            })
+            .map(|listener| tokio::spawn(door.clone().open(listener)))
             .collect();
-        drop(draining);
+        drop(door);
         shutdown.await;
         for task in &accepting {
             task.abort();
@@ -198,6 +189,39 @@ impl Server {
             let left = self.shared.counters.connections();
             tracing::warn!("{left} connections did not close in time and are cut");
         }
+    }
+}
+
+/// A socket that listens, as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// What its connections are.
+    pub transport: Transport,
+    /// Its addresses, all of one port; more than one only with SCTP.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Listening {
+    /// The first of its addresses.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.addresses.first().copied()
+    }
+}
+
+/// The way it is configured: `tcp://127.0.0.1:3868`.
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoint = Endpoint {
+            transport: self.transport,
+            hosts: self
+                .addresses
+                .iter()
+                .map(|at| at.ip().to_string())
+                .collect(),
+            port: self.address().map_or(0, |address| address.port()),
+        };
+        endpoint.fmt(f)
     }
 }
 
@@ -217,17 +241,4 @@ pub fn host_address(address: IpAddr) -> HostAddress {
 fn seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0)
-}
-
-/// Resolves a configured listening address.
-async fn resolve(address: &ListenAddress) -> Result<Vec<SocketAddr>, Failed> {
-    let failed = |why: String| Failed::new(format!("cannot listen on {address}: {why}"));
-    let found = tokio::net::lookup_host((address.host.as_str(), address.port))
-        .await
-        .map_err(|error| failed(format!("the name cannot be resolved: {error}")))?;
-    let found: Vec<_> = found.collect();
-    if found.is_empty() {
-        return Err(failed("the name has no address".to_owned()));
-    }
-    Ok(found)
 }

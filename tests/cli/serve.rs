@@ -289,7 +289,7 @@ fn a_stalled_reader_of_the_log_delays_no_answer() {
     let check = IdentityCheck {
         session_id: "mme.localdomain;1;2",
         destination_host: None,
-        destination_realm: weir::config::DEFAULT_ORIGIN_REALM,
+        destination_realm: weir::config::diameter::DEFAULT_ORIGIN_REALM,
         imei: WHITE,
         software_version: None,
         user_name: None,
@@ -339,7 +339,7 @@ fn no_identity_is_ever_logged() {
         }
         server.stop();
         let log = server.log.wait_for("stopped; ", 1);
-        assert!(log.contains("connected from 127.0.0.1:"), "{log}");
+        assert!(log.contains("connected from tcp://127.0.0.1:"), "{log}");
         for secret in ["4901542032", "0010123400", "00101000000", "353490069"] {
             assert!(!log.contains(secret), "{secret}:\n{log}");
         }

@@ -16,7 +16,7 @@ use weir::base::node::NodeSettings;
 use weir::cli::serve;
 use weir::config::Config;
 use weir::metrics::Counters;
-use weir::net::Server;
+use weir::net::{Listening, Server};
 use weir::policy::Register;
 use weir::s13::request::{IdentityCheck, compose};
 use weir::wire::compose::HostAddress;
@@ -57,7 +57,10 @@ impl TestServer {
         let server = Server::bind(&config, node, Arc::clone(&register), Arc::clone(&counters))
             .await
             .unwrap();
-        let addresses = server.addresses().to_vec();
+        let addresses = server
+            .listening()
+            .filter_map(Listening::address)
+            .collect::<Vec<_>>();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(server.run(async {
             let _ = stopped.await;
@@ -171,7 +174,7 @@ pub(crate) fn ecr(identifier: u32, imei: &str) -> BytesMut {
     let check = IdentityCheck {
         session_id: "mme.localdomain;1;2;app_s13",
         destination_host: None,
-        destination_realm: weir::config::DEFAULT_ORIGIN_REALM,
+        destination_realm: weir::config::diameter::DEFAULT_ORIGIN_REALM,
         imei,
         software_version: None,
         user_name: None,
