@@ -23,13 +23,14 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
-use core::fmt;
+mod ending;
+
 use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use crate::base::capabilities::{self, Capabilities};
+use crate::base::capabilities::{self, Acceptance, Capabilities};
 use crate::base::disconnect::{self, CLOSE_WAIT, DisconnectCause};
 use crate::base::peer::{Action, Event, State, transition};
 use crate::base::watchdog::{self, Alarm, Health, Random, Watchdog};
@@ -39,9 +40,10 @@ use crate::service::{self, Observer};
 use crate::time::{Now, Uptime};
 use crate::wire::compose::HostAddress;
 use crate::wire::{
-    ApplicationId, BrokenFrame, CommandCode, CommandFlags, Deframed, Fault, Message, ResultCode,
-    deframe, frame,
+    ApplicationId, CommandCode, CommandFlags, Deframed, Fault, Message, ResultCode, deframe, frame,
 };
+
+pub use self::ending::{Decision, EndReason, Ending, Refusal};
 
 /// How long an old connection has to answer a DWR when its peer asks for a new
 /// one: long enough for any live path, short enough that a peer that crashed
@@ -57,10 +59,12 @@ pub struct Connection {
     addresses: Box<[HostAddress]>,
     /// Where the peer machine stands.
     state: State,
-    /// Who the peer is, once its CER was good.
+    /// Who the peer is, once its CER or CEA was good.
     peer: Option<Peer>,
+    /// Whom we have called, if it was us.
+    call: Option<Box<Call>>,
     /// The decision on the peer's claim, while the CER waits for it.
-    claim: Option<bool>,
+    claim: Option<Decision>,
     /// When the time of the present state runs out.
     deadline: Option<Uptime>,
     /// The watchdog, while open.
@@ -73,11 +77,13 @@ pub struct Connection {
     opened: bool,
     /// The cause in the peer's DPR, once one came.
     farewell: Option<DisconnectCause>,
+    /// How many messages have passed.
+    traffic: Traffic,
     /// For identifiers and jitter.
     random: Random,
 }
 
-/// Who is at the other end, as its CER says.
+/// Who is at the other end, as its CER or CEA says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Origin-Host; printable ASCII.
@@ -88,59 +94,33 @@ pub struct Peer {
     pub state_id: u32,
 }
 
-/// That a connection is to end, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ending {
-    /// Whether to abort (TCP RST, SCTP ABORT) rather than to send what is
-    /// composed and close in order.
-    pub abort: bool,
-    /// Why.
-    pub reason: EndReason,
+/// Whom a connection is opened to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callee {
+    /// The Origin-Host that its CEA must have.
+    pub origin_host: String,
+    /// The Origin-Realm that its CEA must have; any if none.
+    pub origin_realm: Option<String>,
 }
 
-/// Why a connection ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndReason {
-    /// The first message was not a CER.
-    NotCer,
-    /// No CER came, or its claim was not decided, in time.
-    HandshakeTimeout,
-    /// The CER was refused with this Result-Code.
-    Refused(ResultCode),
-    /// The peer did not answer the watchdog.
-    WatchdogTimeout,
-    /// The peer asked for another connection and this one showed no life.
-    Superseded,
-    /// The peer disconnected with this cause.
-    PeerDisconnected(DisconnectCause),
-    /// Our DPR was answered.
-    Disconnected,
-    /// Our DPR was not answered in time.
-    DisconnectTimeout,
-    /// It was ended before it was open.
-    Shutdown,
-    /// The peer ended the transport without a DPR, or the network did.
-    Lost,
-    /// The message boundary was lost.
-    Broken(BrokenFrame),
+/// What a connection that we have opened knows besides.
+#[derive(Debug)]
+struct Call {
+    /// Whom we have called.
+    callee: Callee,
+    /// The identifiers of our CER.
+    cer: (u32, u32),
+    /// The Error-Message of its CEA.
+    said: Option<String>,
 }
 
-impl fmt::Display for EndReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotCer => f.write_str("the first message was not a CER"),
-            Self::HandshakeTimeout => f.write_str("no capabilities exchange in time"),
-            Self::Refused(code) => write!(f, "the CER was refused with {code}"),
-            Self::WatchdogTimeout => f.write_str("the watchdog was not answered"),
-            Self::Superseded => f.write_str("the peer opened another connection"),
-            Self::PeerDisconnected(cause) => write!(f, "the peer disconnected, cause {cause}"),
-            Self::Disconnected => f.write_str("disconnected"),
-            Self::DisconnectTimeout => f.write_str("the DPR was not answered in time"),
-            Self::Shutdown => f.write_str("shut down before it was open"),
-            Self::Lost => f.write_str("the peer closed the connection"),
-            Self::Broken(broken) => write!(f, "no Diameter: {broken}"),
-        }
-    }
+/// How many messages have passed, of all commands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests received.
+    pub requests: u64,
+    /// Answers composed.
+    pub answers: u64,
 }
 
 impl Connection {
@@ -154,6 +134,7 @@ impl Connection {
             addresses: addresses.into(),
             state: State::Accepted,
             peer: None,
+            call: None,
             claim: None,
             deadline: Some(deadline),
             watchdog: None,
@@ -161,8 +142,32 @@ impl Connection {
             ending: None,
             opened: false,
             farewell: None,
+            traffic: Traffic::default(),
             random: Random(seed),
         }
+    }
+
+    /// A connection that we have just opened to `callee`: composes the CER. The
+    /// rest is as with one that was accepted, but that there is no claim.
+    #[must_use]
+    pub fn initiate(
+        node: Arc<Node>,
+        addresses: &[HostAddress],
+        seed: u64,
+        now: Uptime,
+        callee: Callee,
+        out: &mut BytesMut,
+    ) -> Self {
+        let mut this = Self::new(node, addresses, seed, now);
+        let cer = this.identifiers();
+        capabilities::compose_request(out, &this.node, cer, &this.addresses);
+        this.state = State::WaitCea;
+        this.call = Some(Box::new(Call {
+            callee,
+            cer,
+            said: None,
+        }));
+        this
     }
 
     /// A connection whose capabilities exchange took place out of sight: for
@@ -182,7 +187,7 @@ impl Connection {
         self.state
     }
 
-    /// Who the peer is, once its CER was good.
+    /// Who the peer is, once its CER could be read, or its CEA.
     #[must_use]
     pub const fn peer(&self) -> Option<&Peer> {
         self.peer.as_ref()
@@ -195,6 +200,24 @@ impl Connection {
             (State::Claiming, None) => self.peer.as_ref(),
             _ => None,
         }
+    }
+
+    /// The Error-Message of the CEA, if the peer that we called sent one.
+    #[must_use]
+    pub fn said(&self) -> Option<&str> {
+        self.call.as_ref()?.said.as_deref()
+    }
+
+    /// How many messages have passed.
+    #[must_use]
+    pub const fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// How long the peer took to answer the watchdog last.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.watchdog.as_ref()?.round_trip()
     }
 
     /// How to end the transport, once that is due.
@@ -304,7 +327,7 @@ impl Connection {
         }
         if self.deadline.is_some_and(|due| due <= now) {
             let reason = match self.state {
-                State::Accepted | State::Claiming => EndReason::HandshakeTimeout,
+                State::Accepted | State::Claiming | State::WaitCea => EndReason::HandshakeTimeout,
                 State::DprSent => EndReason::DisconnectTimeout,
                 State::Open | State::DpaSent | State::Closed => self.loss(),
             };
@@ -313,7 +336,7 @@ impl Connection {
         match self.watchdog.as_mut().map(|watchdog| watchdog.expire(now)) {
             // A suspect peer is told apart by `is_suspect`.
             None | Some(Alarm::None | Alarm::Suspect) => {}
-            Some(Alarm::Probe) => self.send_dwr(out),
+            Some(Alarm::Probe) => self.send_dwr(now, out),
             Some(Alarm::Close) => self.step(Event::Timeout, EndReason::WatchdogTimeout),
         }
     }
@@ -322,9 +345,9 @@ impl Connection {
 
     /// Says whether the claiming peer may have this connection. The CER is
     /// answered when the same input is handed in again.
-    pub const fn resolve_claim(&mut self, granted: bool) {
+    pub const fn resolve_claim(&mut self, decision: Decision) {
         if matches!(self.state, State::Claiming) {
-            self.claim = Some(granted);
+            self.claim = Some(decision);
         }
     }
 
@@ -338,7 +361,7 @@ impl Connection {
             return;
         }
         if self.state == State::Open {
-            self.send_dwr(out);
+            self.send_dwr(now, out);
             if let Some(watchdog) = &mut self.watchdog {
                 watchdog.probed(now);
             }
@@ -346,9 +369,13 @@ impl Connection {
         self.probe = Some(now.plus(PROBE_WAIT));
     }
 
-    /// Ends this connection, as its peer has a newer one.
+    /// Ends this connection, as another of its peer takes its place.
     pub const fn supersede(&mut self) {
-        self.end(false, EndReason::Superseded);
+        let reason = match self.state {
+            State::WaitCea => EndReason::ElectionWon,
+            _ => EndReason::Superseded,
+        };
+        self.step(Event::Superseded, reason);
     }
 
     /// Begins the orderly end: DPR if the connection is open.
@@ -380,23 +407,24 @@ impl Connection {
     ) -> bool {
         self.heard(now.uptime);
         let header = message.header();
+        let composed = out.len();
         let base = header.application == ApplicationId::COMMON
             && !header.flags.contains(CommandFlags::ERROR);
         match (header.is_request(), header.command) {
             // Of the base protocol, also with the E bit: refused or not, the
-            // DPR has been read.
-            (false, CommandCode::DISCONNECT_PEER)
-                if header.application == ApplicationId::COMMON =>
-            {
-                let reason = match self.state {
-                    State::Accepted => EndReason::NotCer,
-                    _ => EndReason::Disconnected,
-                };
-                self.step(Event::Dpa, reason);
+            // request has been read.
+            (false, command) if header.application == ApplicationId::COMMON => {
+                self.on_answer(now.uptime, command, message);
+                return true;
             }
-            (false, _) => self.step(Event::Answer, EndReason::NotCer),
+            (false, _) => {
+                self.step(Event::Answer, self.premature());
+                return true;
+            }
             (true, CommandCode::CAPABILITIES_EXCHANGE) if base => {
-                return self.on_cer(now.uptime, message, out, observer);
+                if !self.on_cer(now.uptime, message, out, observer) {
+                    return false;
+                }
             }
             (true, CommandCode::DEVICE_WATCHDOG) if base => {
                 if self.act(Event::Dwr) == Action::SendDwa {
@@ -412,7 +440,86 @@ impl Connection {
                 }
             }
         }
+        // A request has one answer, or none where it ends the connection.
+        self.traffic.requests = self.traffic.requests.saturating_add(1);
+        let answered = u64::from(out.len() > composed);
+        self.traffic.answers = self.traffic.answers.saturating_add(answered);
         true
+    }
+
+    /// Handles an answer of the base protocol.
+    fn on_answer(&mut self, now: Uptime, command: CommandCode, message: &Message<'_>) {
+        let header = message.header();
+        match command {
+            CommandCode::CAPABILITIES_EXCHANGE if self.is_to_our_cer(message) => {
+                self.on_cea(now, message);
+            }
+            CommandCode::DISCONNECT_PEER => {
+                let reason = match self.state {
+                    State::Accepted | State::WaitCea => self.premature(),
+                    _ => EndReason::Disconnected,
+                };
+                self.step(Event::Dpa, reason);
+            }
+            _ => {
+                if command == CommandCode::DEVICE_WATCHDOG
+                    && let Some(watchdog) = &mut self.watchdog
+                {
+                    watchdog.answered(header.hop_by_hop, now);
+                }
+                self.step(Event::Answer, self.premature());
+            }
+        }
+    }
+
+    /// Whether an answer has the identifiers of our CER.
+    fn is_to_our_cer(&self, message: &Message<'_>) -> bool {
+        let header = message.header();
+        let identifiers = (header.hop_by_hop, header.end_to_end);
+        self.call
+            .as_ref()
+            .is_some_and(|call| call.cer == identifiers)
+    }
+
+    /// Handles the CEA.
+    fn on_cea(&mut self, now: Uptime, message: &Message<'_>) {
+        if self.state != State::WaitCea {
+            return self.step(Event::CeaBad, EndReason::NotCea);
+        }
+        match self.judge_cea(message) {
+            Ok(()) => {
+                self.step(Event::CeaGood, EndReason::NotCea);
+                self.open(now);
+            }
+            Err(reason) => self.step(Event::CeaBad, reason),
+        }
+    }
+
+    /// Whether the connection may open with this CEA.
+    fn judge_cea(&mut self, message: &Message<'_>) -> Result<(), EndReason> {
+        let cea = Acceptance::read(message).ok_or(EndReason::BadCea)?;
+        if let Some(call) = &mut self.call {
+            call.said = cea.error_message.map(text);
+        }
+        if cea.result_code != ResultCode::SUCCESS {
+            return Err(EndReason::RefusedByPeer(cea.result_code));
+        }
+        self.peer = Some(Peer {
+            origin_host: text(cea.origin_host),
+            origin_realm: text(cea.origin_realm),
+            state_id: cea.state_id,
+        });
+        let is_callee = self.call.as_ref().is_some_and(|call| {
+            let realm = call.callee.origin_realm.as_ref();
+            let host = call.callee.origin_host.as_bytes();
+            host.eq_ignore_ascii_case(cea.origin_host)
+                && realm.is_none_or(|realm| realm.as_bytes().eq_ignore_ascii_case(cea.origin_realm))
+        });
+        match (is_callee, cea.has_common_application) {
+            (false, _) => Err(EndReason::WrongPeer),
+            (true, false) => Err(EndReason::NoCommonApplication),
+            (true, true) => Ok(()),
+        }
     }
 
     /// Handles a CER; returns whether it is done with.
@@ -427,19 +534,28 @@ impl Connection {
         let (event, result) = if self.state == State::Claiming {
             // The second look at the CER, now that its claim is decided.
             match self.claim.take() {
-                Some(true) => (Event::Granted, Ok(())),
-                _ => (Event::Denied, Err(Fault::AlreadyConnected)),
+                Some(Decision::Granted) => (Event::Granted, Ok(())),
+                Some(Decision::Refused(refusal)) => (Event::Denied, Err(refusal.fault())),
+                // Cannot be: nothing is handled while the claim is undecided.
+                None => return false,
             }
         } else {
             match Capabilities::read(message) {
-                Ok(capabilities) => self.judge(&capabilities, &node),
+                Ok(capabilities) => self.judge(&capabilities),
                 Err(fault) => (Event::CerBad, Err(fault)),
             }
         };
         let (action, _) = transition(self.state, event);
-        if action == Action::Claim {
-            self.step(event, EndReason::NotCer);
-            return false;
+        match action {
+            Action::Claim => {
+                self.step(event, EndReason::NotCer);
+                return false;
+            }
+            Action::Close => {
+                self.step(event, self.premature());
+                return true;
+            }
+            _ => {}
         }
         let result = match result {
             Ok(()) if action == Action::RefuseCer => Err(Fault::Closing),
@@ -458,17 +574,13 @@ impl Connection {
     }
 
     /// What a readable CER means for this connection.
-    fn judge<'a>(
-        &mut self,
-        capabilities: &Capabilities<'a>,
-        node: &Node,
-    ) -> (Event, Result<(), Fault<'a>>) {
+    fn judge<'a>(&mut self, capabilities: &Capabilities<'a>) -> (Event, Result<(), Fault<'a>>) {
         // Known from here on, so that a refusal can be reported with a name.
         let peer = self.peer.get_or_insert_with(|| Peer::of(capabilities));
         if !peer.is(capabilities) {
             return (Event::CerForeign, Err(Fault::IdentityChanged));
         }
-        match capabilities.negotiate(node) {
+        match capabilities.negotiate() {
             Ok(()) => (Event::CerGood, Ok(())),
             Err(fault) => (Event::CerBad, Err(fault)),
         }
@@ -520,12 +632,22 @@ impl Connection {
     /// Takes the transition of a request and returns what to do; ends the
     /// connection where a request must not come.
     fn act(&mut self, event: Event) -> Action {
+        let premature = self.premature();
         let (action, next) = transition(self.state, event);
         self.state = next;
         if action == Action::Close {
-            self.end(false, EndReason::NotCer);
+            self.end(false, premature);
         }
         action
+    }
+
+    /// Why a connection ends that is not open, and got another message than the
+    /// one that opens it.
+    const fn premature(&self) -> EndReason {
+        match self.state {
+            State::WaitCea => EndReason::NotCea,
+            _ => EndReason::NotCer,
+        }
     }
 
     /// Enters the open state.
@@ -557,13 +679,16 @@ impl Connection {
     }
 
     /// Composes a DWR.
-    fn send_dwr(&mut self, out: &mut BytesMut) {
+    fn send_dwr(&mut self, now: Uptime, out: &mut BytesMut) {
         let identifiers = self.identifiers();
         watchdog::compose_request(out, &self.node, identifiers);
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.asked(identifiers.0, now);
+        }
     }
 
-    /// Fresh Hop-by-Hop and End-to-End Identifiers. Nothing hangs on pairing
-    /// the answers of a watchdog, so random ones do.
+    /// Fresh Hop-by-Hop and End-to-End Identifiers. Few requests are under way
+    /// at a time, so random ones do.
     fn identifiers(&mut self) -> (u32, u32) {
         let random = self.random.next().to_be_bytes();
         let [a, b, c, d, e, f, g, h] = random;
@@ -577,7 +702,6 @@ impl Connection {
 impl Peer {
     /// The peer that a CER names.
     fn of(capabilities: &Capabilities<'_>) -> Self {
-        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
         Self {
             origin_host: text(capabilities.origin_host),
             origin_realm: text(capabilities.origin_realm),
@@ -591,4 +715,9 @@ impl Peer {
             .as_bytes()
             .eq_ignore_ascii_case(capabilities.origin_host)
     }
+}
+
+/// The peer's text as ours, whatever it is.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

@@ -24,7 +24,7 @@
 //!                                        └─▶ policy ─▶ equipment ◀─ lists
 //! load             config, lists, policy; for reload and cli
 //! config, error    main, cli, net, reload, load
-//! time             everybody
+//! time, names      everybody
 //! ```
 //!
 //! * [`wire`], [`base`], [`s13`]: the protocol. It does not know what an IMEI
@@ -51,6 +51,7 @@ pub mod equipment;
 pub mod error;
 pub mod lists;
 pub mod load;
+pub mod names;
 mod nearest;
 pub mod policy;
 pub mod s13;

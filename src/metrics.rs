@@ -101,8 +101,16 @@ counters! {
     accepted,
     /// Connections turned away at the limit.
     over_limit,
+    /// Connections turned away because their address is not admitted.
+    denied,
     /// Connections whose CER was refused.
     refused,
+    /// Of these, those of peers that are not admitted, or not by this name.
+    unknown_peers,
+    /// Calls that reached the peer: a connection was opened from this side.
+    calls,
+    /// Calls that failed, and connections opened from this side that ended.
+    failed_calls,
     /// Connections aborted because the message boundary was lost.
     broken,
     /// Connections that ended before the capabilities exchange for any other

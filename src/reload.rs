@@ -27,7 +27,7 @@ use crate::error::Failed;
 use crate::lists::LoadReport;
 use crate::load::{self, Previous};
 use crate::metrics::{Counters, Tally};
-use crate::net::Clock;
+use crate::net::{Clock, Peers};
 use crate::policy::{Register, Rulebook};
 use crate::state::{self, Lock, Stamps, State};
 
@@ -62,6 +62,8 @@ pub struct Reloader {
     register: Arc<Register>,
     /// What was done.
     counters: Arc<Counters>,
+    /// Whom a change of the peers is told, if a server runs.
+    peers: Option<Peers>,
 }
 
 /// What the reload thread is told.
@@ -108,6 +110,7 @@ impl Reloader {
             lock: None,
             register,
             counters,
+            peers: None,
         }
     }
 
@@ -147,6 +150,13 @@ impl Reloader {
         Ok(())
     }
 
+    /// The same for a server whose peers the configuration names.
+    #[must_use]
+    pub fn with_peers(mut self, peers: Peers) -> Self {
+        self.peers = Some(peers);
+        self
+    }
+
     /// Reloads once.
     ///
     /// # Errors
@@ -162,6 +172,12 @@ impl Reloader {
         let result = match loaded {
             Ok((config, stamps, loaded)) => {
                 tally.reloads = 1;
+                if let Some(peers) = &self.peers
+                    && config.diameter != self.config.diameter
+                {
+                    peers.apply(&config.diameter);
+                    tracing::info!("peers reloaded: who may connect, and whom to call");
+                }
                 self.config = config;
                 self.previous = Previous::of(&loaded.report);
                 retire(self.register.publish(loaded.rulebook));
@@ -183,13 +199,15 @@ impl Reloader {
         self.seen = Fingerprint::of(self.path.as_deref(), &self.wanted);
         if let Some(path) = &self.path {
             let mut config = Config::load(path)?;
-            if config.diameter != self.config.diameter || config.log != self.config.log {
+            let mut lasting = self.config.diameter.clone();
+            lasting.take_peers(&config.diameter);
+            if config.diameter != lasting || config.log != self.config.log {
                 tracing::warn!(
-                    "{}: changes of [diameter] and [log] take effect at the next start",
+                    "{}: changes of [diameter] (but for peers) and [log] take effect at the next start",
                     path.display()
                 );
             }
-            config.diameter = self.config.diameter.clone();
+            config.diameter = lasting;
             config.log = self.config.log.clone();
             self.seen.lists = Stamps::take(&config);
             self.lock(&config)?;

@@ -15,6 +15,7 @@ use support::vectors::{self, octets};
 use support::{Bench, Read, assert_answer_obeys_rules};
 use weir::base::node::NodeSettings;
 use weir::base::{Node, capabilities, disconnect, watchdog};
+use weir::connection::Decision;
 use weir::s13::request::{IdentityCheck, compose};
 use weir::wire::compose::HostAddress;
 use weir::wire::{Avp, Avps, Deframed, deframe, dictionary};
@@ -357,7 +358,7 @@ fn every_field_of_every_message_is_read_as_the_table_has_it() {
 fn answer_to(request: &str) -> Vec<u8> {
     let mut bench = Bench::accepted();
     bench.feed(&octets(vectors::CER));
-    bench.connection.resolve_claim(true);
+    bench.connection.resolve_claim(Decision::Granted);
     bench.feed(&[]);
     let cea = bench.taken();
     if request == vectors::CER {

@@ -24,10 +24,15 @@ struct Layer {
     below: &'static [&'static str],
 }
 
-/// The core, from the bottom. `time` holds two plain numbers and is below all.
-const CORE: [Layer; 8] = [
+/// The core, from the bottom. `time` holds two plain numbers, `names` a pattern,
+/// and both are below all.
+const CORE: [Layer; 9] = [
     Layer {
         module: "time",
+        below: &[],
+    },
+    Layer {
+        module: "names",
         below: &[],
     },
     Layer {
@@ -36,7 +41,7 @@ const CORE: [Layer; 8] = [
     },
     Layer {
         module: "base",
-        below: &["time", "wire"],
+        below: &["time", "names", "wire"],
     },
     Layer {
         module: "s13",
@@ -48,7 +53,7 @@ const CORE: [Layer; 8] = [
     },
     Layer {
         module: "policy",
-        below: &["time", "equipment"],
+        below: &["time", "names", "equipment"],
     },
     Layer {
         module: "service",
@@ -508,7 +513,7 @@ fn every_exception_is_needed() {
 
 /// The layer of `wire`.
 fn wire() -> &'static Layer {
-    &CORE[1]
+    &CORE[2]
 }
 
 /// What the scanner finds in a file of `wire`.

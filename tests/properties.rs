@@ -13,6 +13,7 @@ use support::bytes::{Request, S13, avp, raw_avp};
 use support::vectors::{self, octets};
 use support::{Bench, Read, ReadAvp, assert_answer_obeys_rules};
 use weir::base::peer::State;
+use weir::connection::{Decision, Refusal};
 use weir::wire::{
     ApplicationId, AvpDefinition, Avps, CommandCode, CommandFlags, Composer, Deframed, Header,
     Message, deframe, dictionary,
@@ -153,7 +154,10 @@ fn feed_in_chunks(bench: &mut Bench, bytes: &[u8], cuts: &[usize], grant: bool) 
         rest = later;
         bench.feed(now);
         if bench.connection.claim().is_some() {
-            bench.connection.resolve_claim(grant);
+            bench.connection.resolve_claim(match grant {
+                true => Decision::Granted,
+                false => Decision::Refused(Refusal::AlreadyConnected),
+            });
             bench.feed(&[]);
             assert!(bench.connection.claim().is_none(), "a claim claims again");
         }

@@ -15,7 +15,8 @@ use super::node::{APPLICATIONS, Node, is_identity};
 use super::watchdog::state_id;
 use crate::wire::compose::HostAddress;
 use crate::wire::{
-    ApplicationId, Avp, CommandCode, Composer, Culprit, Fault, Message, VendorId, dictionary,
+    ApplicationId, Avp, CommandCode, Composer, Culprit, Fault, Message, ResultCode, VendorId,
+    dictionary,
 };
 
 /// Inband-Security-Id NO_INBAND_SECURITY (RFC 6733 section 6.10): the default
@@ -81,11 +82,8 @@ impl<'a> Capabilities<'a> {
         let mut common = false;
         let mut security = None;
         for avp in message.avps().map_while(Result::ok) {
-            if avp.key() == dictionary::AUTH_APPLICATION_ID.key
-                || avp.key() == dictionary::ACCT_APPLICATION_ID.key
-            {
-                common |= is_common(&avp);
-            } else if avp.key() == dictionary::VENDOR_SPECIFIC_APPLICATION_ID.key {
+            common |= is_application(&avp);
+            if avp.key() == dictionary::VENDOR_SPECIFIC_APPLICATION_ID.key {
                 let group = Some(&dictionary::VENDOR_SPECIFIC_APPLICATION_ID);
                 let members = avp.members().ok_or(Fault::TooDeep)?;
                 let members = VENDOR_SPECIFIC_APPLICATION_ID.read(members, group)?;
@@ -127,20 +125,14 @@ impl<'a> Capabilities<'a> {
         })
     }
 
-    /// Whether this peer may open a connection with `node`.
+    /// Whether there is anything to talk about with this peer. Whether it is
+    /// admitted is another question, which its claim answers.
     ///
     /// # Errors
     ///
-    /// 3010 for a peer that is not admitted, then 5010 for one without a common
-    /// application, then 5017 for one that insists on in-band security.
-    pub fn negotiate(&self, node: &Node) -> Result<(), Fault<'a>> {
-        if !node
-            .settings()
-            .admission
-            .admits(self.origin_host, self.origin_realm)
-        {
-            return Err(Fault::UnknownPeer);
-        }
+    /// 5010 for a peer without a common application, then 5017 for one that
+    /// insists on in-band security.
+    pub const fn negotiate(&self) -> Result<(), Fault<'a>> {
         if !self.has_common_application {
             return Err(Fault::NoCommonApplication);
         }
@@ -148,6 +140,61 @@ impl<'a> Capabilities<'a> {
             return Err(Fault::NoCommonSecurity);
         }
         Ok(())
+    }
+}
+
+/// What a CEA says of its sender.
+#[derive(Clone, Copy, Debug)]
+pub struct Acceptance<'a> {
+    /// Result-Code; 0 if there is none.
+    pub result_code: ResultCode,
+    /// Error-Message.
+    pub error_message: Option<&'a [u8]>,
+    /// Origin-Host; empty if there is none.
+    pub origin_host: &'a [u8],
+    /// Origin-Realm; empty if there is none.
+    pub origin_realm: &'a [u8],
+    /// Origin-State-Id; 0, like its absence, allows no inference.
+    pub state_id: u32,
+    /// Whether S13 or relay is among its applications.
+    pub has_common_application: bool,
+}
+
+impl<'a> Acceptance<'a> {
+    /// Reads a CEA, as far as it matters whether the connection may open: an
+    /// answer cannot be answered with its faults, and one that opens a
+    /// connection of a peer that was configured is better understood than
+    /// judged. `None` if its AVPs cannot be told apart.
+    #[must_use]
+    pub fn read(message: &Message<'a>) -> Option<Self> {
+        let mut this = Self {
+            result_code: ResultCode(0),
+            error_message: None,
+            origin_host: b"",
+            origin_realm: b"",
+            state_id: 0,
+            has_common_application: false,
+        };
+        for avp in message.avps() {
+            let avp = avp.ok()?;
+            if avp.key() == dictionary::RESULT_CODE.key {
+                this.result_code = ResultCode(avp.unsigned32()?);
+            } else if avp.key() == dictionary::ERROR_MESSAGE.key {
+                this.error_message = Some(avp.data());
+            } else if avp.key() == dictionary::ORIGIN_HOST.key {
+                this.origin_host = avp.data();
+            } else if avp.key() == dictionary::ORIGIN_REALM.key {
+                this.origin_realm = avp.data();
+            } else if avp.key() == dictionary::ORIGIN_STATE_ID.key {
+                this.state_id = avp.unsigned32()?;
+            } else if avp.key() == dictionary::VENDOR_SPECIFIC_APPLICATION_ID.key {
+                let members = avp.members()?.map_while(Result::ok);
+                this.has_common_application |= { members }.any(|member| is_application(&member));
+            } else {
+                this.has_common_application |= is_application(&avp);
+            }
+        }
+        Some(this)
     }
 }
 
@@ -211,6 +258,16 @@ fn describe(out: &mut Composer<'_>, node: &Node, addresses: &[HostAddress]) {
     out.unsigned32(&dictionary::FIRMWARE_REVISION, settings.firmware_revision);
 }
 
+/// Whether this AVP is the id of an application that is served here, or of the
+/// relay's.
+fn is_application(avp: &Avp<'_>) -> bool {
+    let ids = [
+        dictionary::AUTH_APPLICATION_ID.key,
+        dictionary::ACCT_APPLICATION_ID.key,
+    ];
+    ids.contains(&avp.key()) && is_common(avp)
+}
+
 /// Whether this application id is served here, or is the relay's.
 fn is_common(id: &Avp<'_>) -> bool {
     id.unsigned32().is_some_and(|id| {
@@ -223,8 +280,7 @@ fn is_common(id: &Avp<'_>) -> bool {
 mod tests {
     use super::*;
     use crate::base::node::tests::example;
-    use crate::base::node::{Admission, KnownPeer};
-    use crate::wire::{AvpDefinition, CommandFlags, Deframed, ResultCode, deframe};
+    use crate::wire::{AvpDefinition, CommandFlags, Deframed, deframe};
 
     /// A CER composed from parts, so that each case can leave some out.
     fn cer(parts: impl FnOnce(&mut Composer<'_>)) -> BytesMut {
@@ -261,7 +317,7 @@ mod tests {
         let Deframed::Message(message) = deframe(&bytes, 65_536) else {
             panic!("a message")
         };
-        let outcome = Capabilities::read(&message).and_then(|cer| cer.negotiate(node));
+        let outcome = Capabilities::read(&message).and_then(|cer| cer.negotiate());
         let mut out = BytesMut::new();
         answer(
             &message,
@@ -358,34 +414,6 @@ mod tests {
             });
             assert_eq!(got, want, "{offered:?}");
         }
-    }
-
-    #[test]
-    fn unknown_peers_are_refused_before_their_applications_are_looked_at() {
-        let peer = KnownPeer {
-            origin_host: "MME.localdomain".to_owned(),
-            origin_realm: Some("localdomain".to_owned()),
-        };
-        let admission = Admission {
-            unknown_peers: false,
-            peers: vec![peer],
-        };
-        let node = Node::new(crate::base::node::NodeSettings {
-            admission,
-            ..example()
-        });
-        assert_eq!(result(&node, base), 5010);
-        let other = result(&node, |out| {
-            out.octets(&dictionary::ORIGIN_HOST, b"other.localdomain");
-            out.octets(&dictionary::ORIGIN_REALM, b"localdomain");
-            out.address(
-                &dictionary::HOST_IP_ADDRESS,
-                HostAddress::V4([127, 0, 0, 2]),
-            );
-            out.unsigned32(&dictionary::VENDOR_ID, 0);
-            out.octets(&dictionary::PRODUCT_NAME, b"");
-        });
-        assert_eq!(other, 3010);
     }
 
     #[test]

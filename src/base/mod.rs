@@ -1,5 +1,5 @@
-//! The Diameter base protocol (RFC 6733 sections 5 to 7), from the side of a
-//! server: capabilities exchange, watchdog, disconnect, and the peer machine.
+//! The Diameter base protocol (RFC 6733 sections 5 to 7): capabilities
+//! exchange, watchdog, disconnect, the peer machine, and who may be a peer.
 //!
 //! ```text
 //!  Message ──▶ grammar (one table per command) ──▶ fields │ Fault
@@ -18,10 +18,12 @@
     )
 )]
 
+pub mod admission;
 pub mod answer;
 pub mod capabilities;
 pub mod disconnect;
 pub mod grammar;
+pub mod network;
 pub mod node;
 pub mod peer;
 pub mod watchdog;

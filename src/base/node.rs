@@ -32,8 +32,6 @@ pub struct NodeSettings {
     /// Origin-State-Id: rises with each start, so that peers can tell a
     /// restart; usually the start's time in seconds.
     pub state_id: u32,
-    /// Which peers may connect.
-    pub admission: Admission,
     /// Timers and limits.
     pub limits: Limits,
 }
@@ -116,48 +114,6 @@ impl Node {
     }
 }
 
-/// Which peers may connect, judged by the names in their CER and never by
-/// their address: a peer's socket address need not be among its
-/// Host-IP-Addresses, and behind NAT or multi-homing it is not.
-#[derive(Clone, Debug, Default)]
-pub struct Admission {
-    /// Whether peers that are not named may connect.
-    pub unknown_peers: bool,
-    /// Named peers.
-    pub peers: Vec<KnownPeer>,
-}
-
-/// A peer that is named in the configuration.
-#[derive(Clone, Debug)]
-pub struct KnownPeer {
-    /// Its Origin-Host.
-    pub origin_host: String,
-    /// Its Origin-Realm, where only one is right.
-    pub origin_realm: Option<String>,
-}
-
-impl Admission {
-    /// Whether a peer of these names may connect. Names compare without regard
-    /// to ASCII case.
-    #[must_use]
-    pub fn admits(&self, origin_host: &[u8], origin_realm: &[u8]) -> bool {
-        let known = self
-            .peers
-            .iter()
-            .find(|peer| origin_host.eq_ignore_ascii_case(peer.origin_host.as_bytes()));
-        match known {
-            Some(KnownPeer {
-                origin_realm: Some(realm),
-                ..
-            }) => origin_realm.eq_ignore_ascii_case(realm.as_bytes()),
-            Some(KnownPeer {
-                origin_realm: None, ..
-            }) => true,
-            None => self.unknown_peers,
-        }
-    }
-}
-
 /// Whether `name` can be a DiameterIdentity: 1 to [`IDENTITY_LEN_MAX`]
 /// printable ASCII characters (RFC 6733 section 4.3.1). Anything stricter
 /// refuses names that are in use.
@@ -180,10 +136,6 @@ pub(crate) mod tests {
             product_name: "example-eir".to_owned(),
             firmware_revision: 1,
             state_id: 1_767_225_600,
-            admission: Admission {
-                unknown_peers: true,
-                peers: Vec::new(),
-            },
             limits: Limits {
                 message_len_max: 65_536,
                 output_len_max: 262_144,
@@ -205,27 +157,6 @@ pub(crate) mod tests {
         assert!(node.serves_realm(b"EPC.mnc001.mcc001.3gppnetwork.org"));
         assert!(node.serves_realm(b"other.realm"));
         assert!(!node.serves_realm(b"realm"));
-    }
-
-    #[test]
-    fn admission_by_name_and_realm() {
-        let known = |realm: Option<&str>| KnownPeer {
-            origin_host: "mme.example".to_owned(),
-            origin_realm: realm.map(str::to_owned),
-        };
-        let open = Admission {
-            unknown_peers: true,
-            peers: vec![known(Some("example"))],
-        };
-        assert!(open.admits(b"other", b"any"));
-        assert!(open.admits(b"MME.example", b"Example"));
-        assert!(!open.admits(b"mme.example", b"elsewhere"));
-        let closed = Admission {
-            unknown_peers: false,
-            peers: vec![known(None)],
-        };
-        assert!(closed.admits(b"mme.example", b"elsewhere"));
-        assert!(!closed.admits(b"other", b"any"));
     }
 
     #[test]

@@ -71,6 +71,11 @@ pub struct Watchdog {
     pending: bool,
     /// What the silence says so far.
     health: Health,
+    /// The Hop-by-Hop Identifier of the last DWR, and when it was sent, until
+    /// it is answered.
+    asked: Option<(u32, Uptime)>,
+    /// How long the last answer took.
+    round_trip: Option<Duration>,
     /// Randomness for the jitter.
     random: Random,
 }
@@ -85,6 +90,8 @@ impl Watchdog {
             due: now,
             pending: false,
             health: Health::Okay,
+            asked: None,
+            round_trip: None,
             random: Random(seed),
         };
         this.arm(now);
@@ -101,6 +108,24 @@ impl Watchdog {
     #[must_use]
     pub const fn health(&self) -> Health {
         self.health
+    }
+
+    /// How long the peer took to answer the last DWR that it answered.
+    #[must_use]
+    pub const fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    /// Takes note that a DWR with this Hop-by-Hop Identifier is on its way.
+    pub const fn asked(&mut self, hop_by_hop: u32, now: Uptime) {
+        self.asked = Some((hop_by_hop, now));
+    }
+
+    /// Takes note of a DWA. Only one that pairs with the last DWR tells a time.
+    pub fn answered(&mut self, hop_by_hop: u32, now: Uptime) {
+        if let Some((_, sent)) = self.asked.take_if(|(asked, _)| *asked == hop_by_hop) {
+            self.round_trip = Some(now.since(sent));
+        }
     }
 
     /// Takes note of any message from the peer.
@@ -238,6 +263,21 @@ mod tests {
         assert_eq!(watchdog.health(), Health::Okay);
         assert_eq!(watchdog.expire(at(94)), Alarm::None);
         assert_eq!(watchdog.expire(at(100)), Alarm::Probe);
+    }
+
+    #[test]
+    fn only_the_answer_to_the_last_dwr_tells_a_round_trip() {
+        let mut watchdog = Watchdog::new(TW, 4, at(0));
+        watchdog.answered(7, at(1));
+        assert_eq!(watchdog.round_trip(), None);
+        watchdog.asked(7, at(10));
+        watchdog.asked(8, at(12));
+        watchdog.answered(7, at(13));
+        assert_eq!(watchdog.round_trip(), None, "of a DWR before the last");
+        watchdog.answered(8, at(15));
+        assert_eq!(watchdog.round_trip(), Some(Duration::from_secs(3)));
+        watchdog.answered(8, at(20));
+        assert_eq!(watchdog.round_trip(), Some(Duration::from_secs(3)), "once");
     }
 
     #[test]

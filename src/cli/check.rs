@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::explain::{parse_imsi, parse_svn};
 use super::{print_json, printed};
 use crate::base::Node;
-use crate::base::node::{Admission, Limits, NodeSettings, is_identity};
+use crate::base::node::{Limits, NodeSettings, is_identity};
 use crate::config::endpoint::DEFAULT_PORT;
 use crate::equipment::Imei;
 use crate::error::Failed;
@@ -265,7 +265,6 @@ impl CheckArgs {
             product_name: "weir check".to_owned(),
             firmware_revision: 1,
             state_id: u32::try_from(now).unwrap_or_default(),
-            admission: Admission::default(),
             limits: Limits {
                 message_len_max: DEFAULT_MESSAGE_LEN_MAX,
                 output_len_max: DEFAULT_MESSAGE_LEN_MAX,

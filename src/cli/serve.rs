@@ -14,13 +14,13 @@ use tracing_subscriber::EnvFilter;
 
 use super::configuration;
 use crate::base::Node;
-use crate::base::node::{Admission, KnownPeer, Limits, NodeSettings, is_identity};
+use crate::base::node::{Limits, NodeSettings, is_identity};
 use crate::config::{Config, Endpoint};
 use crate::error::Failed;
 use crate::lists::LoadReport;
 use crate::load::{self, Previous};
 use crate::metrics::Counters;
-use crate::net::{Clock, Listening, Server};
+use crate::net::{Clock, Listening, Peers, Server};
 use crate::policy::Register;
 use crate::reload::{self, Fingerprint, Reloader};
 use crate::state::State;
@@ -56,7 +56,8 @@ pub struct ServeArgs {
 /// What the signals do.
 const SIGNALS: &str = "\
 Signals:
-  SIGHUP            reads the configuration's lists and policies again
+  SIGHUP            reads the configuration's lists, policies and peers again
+  SIGUSR1           logs the table of peers
   SIGTERM, SIGINT   disconnects all peers in order (DPR cause REBOOTING) and stops;
                     the second one stops at once";
 
@@ -96,6 +97,7 @@ impl ServeArgs {
             let reloader =
                 Reloader::new(self.config.clone(), file, register, Arc::clone(&counters))
                     .since(seen)
+                    .with_peers(server.peers())
                     .after(Previous::of(&loaded.report))
                     .holding(lock);
             let reload = reloader.spawn()?;
@@ -107,6 +109,7 @@ impl ServeArgs {
                     listening.join(", ")
                 );
             }
+            let peers = server.peers();
             let report = tokio::spawn(report(Arc::clone(&counters)));
             let (stop, stopped) = oneshot::channel();
             let stopped = async {
@@ -115,7 +118,7 @@ impl ServeArgs {
             };
             let result = tokio::select! {
                 () = server.run(stopped) => Ok(()),
-                () = signals.pass_on(reload, stop) => {
+                () = signals.pass_on(reload, peers, stop) => {
                     Err(Failed::new("stopped at once by the second signal"))
                 }
             };
@@ -214,10 +217,6 @@ fn quoted(word: &str) -> String {
 pub fn node(config: &Config) -> Node {
     let diameter = &config.diameter;
     let started = Clock::start().now().unix.0;
-    let peers = diameter.peers.iter().map(|peer| KnownPeer {
-        origin_host: peer.origin_host.clone(),
-        origin_realm: peer.origin_realm.clone(),
-    });
     Node::new(NodeSettings {
         origin_host: diameter.origin_host.clone(),
         origin_realm: diameter.origin_realm.clone(),
@@ -226,10 +225,6 @@ pub fn node(config: &Config) -> Node {
         product_name: diameter.product_name.clone(),
         firmware_revision: firmware_revision(),
         state_id: u32::try_from(started).unwrap_or_default(),
-        admission: Admission {
-            unknown_peers: diameter.unknown_peers,
-            peers: peers.collect(),
-        },
         limits: Limits {
             message_len_max: diameter.max_message,
             output_len_max: diameter.output_limit,
@@ -325,6 +320,8 @@ async fn report(counters: Arc<Counters>) {
 struct Signals {
     /// SIGHUP.
     reload: tokio::signal::unix::Signal,
+    /// SIGUSR1.
+    show: tokio::signal::unix::Signal,
     /// SIGTERM.
     terminate: tokio::signal::unix::Signal,
     /// SIGINT.
@@ -339,17 +336,19 @@ impl Signals {
         };
         Ok(Self {
             reload: take(SignalKind::hangup())?,
+            show: take(SignalKind::user_defined1())?,
             terminate: take(SignalKind::terminate())?,
             interrupt: take(SignalKind::interrupt())?,
         })
     }
 
-    /// Passes reloads on until the first signal to stop, and tells so; done
-    /// at the second one.
-    async fn pass_on(mut self, reload: reload::Handle, stop: oneshot::Sender<()>) {
+    /// Passes reloads on and shows the peers until the first signal to stop,
+    /// and tells so; done at the second one.
+    async fn pass_on(mut self, reload: reload::Handle, peers: Peers, stop: oneshot::Sender<()>) {
         loop {
             tokio::select! {
                 _ = self.reload.recv() => reload.reload(),
+                _ = self.show.recv() => tracing::info!("peers:\n{}", peers.table()),
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
             }

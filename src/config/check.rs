@@ -1,6 +1,8 @@
 //! What the types of the configuration cannot say: bounds, names that must be
 //! unique, names that must exist.
 
+mod peers;
+
 use core::fmt::Display;
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -48,12 +50,7 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if !config.diameter.unknown_peers && config.diameter.peers.is_empty() {
-        warnings.push(
-            "unknown_peers is false and no [[diameter.peer]] is named: nobody may connect"
-                .to_owned(),
-        );
-    }
+    warnings.extend(peers::warnings(&config.diameter));
     if let Some(status) = config.register.override_status {
         warnings.push(format!(
             "override is set: every request is answered {status}, whatever the lists say"
@@ -180,21 +177,7 @@ impl Check {
             );
             self.fault(&[&"diameter", &"max_message"], message);
         }
-        let mut seen = BTreeSet::new();
-        for (index, peer) in diameter.peers.iter().enumerate() {
-            let place = index.to_string();
-            self.identity(
-                &["diameter", "peer", &place, "origin_host"],
-                &peer.origin_host,
-            );
-            if let Some(realm) = &peer.origin_realm {
-                self.identity(&["diameter", "peer", &place, "origin_realm"], realm);
-            }
-            if !seen.insert(peer.origin_host.to_ascii_lowercase()) {
-                let message = format!("peer `{}` is named twice", peer.origin_host);
-                self.fault(&[&"diameter", &"peer", &index, &"origin_host"], message);
-            }
-        }
+        self.peers(diameter);
     }
 
     /// Checks `[register]`, the lists and the bindings.
@@ -309,19 +292,7 @@ impl Check {
             ("origin_realm", &matches.origin_realm),
             ("route_record", &matches.route_record),
         ] {
-            for (number, name) in names.iter().enumerate() {
-                let number = number.to_string();
-                let path = ["policy", place, "match", key, &number];
-                // Behind the one `*` that may be, it is a name like others.
-                let suffix = name.strip_prefix("*.").unwrap_or(name);
-                self.identity(&path, suffix);
-                if suffix.contains('*') {
-                    self.fault(
-                        &path.each_ref().map(|key| key as &dyn Display),
-                        format!("`{name}`: a `*` stands only before a dot, as in `*.example`"),
-                    );
-                }
-            }
+            self.patterns(&["policy", place, "match", key], names);
         }
         for (number, prefix) in matches.imsi_prefix.iter().enumerate() {
             let fits = (1..=*IMSI_DIGITS.end()).contains(&prefix.len());
@@ -342,8 +313,31 @@ impl Check {
         }
     }
 
+    /// Checks names that may be `*.suffix`.
+    fn patterns(&mut self, path: &[&str], names: &[String]) {
+        for (number, name) in names.iter().enumerate() {
+            let number = number.to_string();
+            let path: Vec<&str> = path.iter().copied().chain([number.as_str()]).collect();
+            // Behind the one `*` that may be, it is a name like others.
+            let suffix = name.strip_prefix("*.").unwrap_or(name);
+            self.identity(&path, suffix);
+            if suffix.contains('*') {
+                let path: Vec<&dyn Display> = path.iter().map(|key| key as &dyn Display).collect();
+                self.fault(
+                    &path,
+                    format!("`{name}`: a `*` stands only before a dot, as in `*.example`"),
+                );
+            }
+        }
+    }
+
     /// Checks the bounds of a duration of `[diameter]`.
     fn duration(&mut self, key: &str, value: Duration, least: Duration, most: Duration) {
+        self.duration_at(&["diameter", key], value, least, most);
+    }
+
+    /// Checks the bounds of a duration.
+    fn duration_at(&mut self, path: &[&str], value: Duration, least: Duration, most: Duration) {
         if !(least..=most).contains(&value) {
             let message = format!(
                 "is {}; allowed are {} to {}",
@@ -351,7 +345,8 @@ impl Check {
                 show_duration(least),
                 show_duration(most)
             );
-            self.fault(&[&"diameter", &key], message);
+            let path: Vec<&dyn Display> = path.iter().map(|key| key as &dyn Display).collect();
+            self.fault(&path, message);
         }
     }
 

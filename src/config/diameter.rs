@@ -5,6 +5,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::Endpoint;
+use super::peers::{Access, Connect, DEFAULT_CONNECTIONS_PER_PEER, Peer};
 use super::text;
 
 /// The Origin-Host that a fresh installation answers with: the EIR of the test
@@ -114,9 +115,18 @@ pub struct Diameter {
     /// The longest that stopping may take.
     #[serde(with = "text::duration")]
     pub drain_timeout: Duration,
+    /// How many connections a peer may have at once.
+    #[serde(deserialize_with = "text::whole_number")]
+    pub connections_per_peer: u16,
+    /// The only peers that may connect; each list that is empty allows all.
+    pub allow: Access,
+    /// Peers that may not connect in any case.
+    pub deny: Access,
     /// The peers that are known.
     #[serde(rename = "peer")]
     pub peers: Vec<Peer>,
+    /// The peers that the EIR calls.
+    pub connect: Vec<Connect>,
 }
 
 impl Default for Diameter {
@@ -136,21 +146,11 @@ impl Default for Diameter {
             output_limit: DEFAULT_OUTPUT_LIMIT,
             write_timeout: DEFAULT_WRITE_TIMEOUT,
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
+            connections_per_peer: DEFAULT_CONNECTIONS_PER_PEER,
+            allow: Access::default(),
+            deny: Access::default(),
             peers: Vec::new(),
+            connect: Vec::new(),
         }
     }
-}
-
-/// `[[diameter.peer]]`: a peer that is known by name.
-///
-/// Peers are told apart by the Origin-Host of their CER, never by an address:
-/// a DRA may come from any.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Peer {
-    /// The Origin-Host that its CER must carry; letter case does not count.
-    pub origin_host: String,
-    /// The Origin-Realm that its CER must carry; any if absent.
-    #[serde(default)]
-    pub origin_realm: Option<String>,
 }

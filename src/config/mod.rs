@@ -19,6 +19,7 @@ mod check;
 pub mod diameter;
 pub mod endpoint;
 mod locate;
+pub mod peers;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -30,9 +31,10 @@ use crate::policy::{Combine, Malformed, Unlisted};
 use crate::time::UnixTime;
 
 pub(crate) use self::check::split_imsi_range;
-pub use self::diameter::{Diameter, Peer};
+pub use self::diameter::Diameter;
 pub use self::endpoint::{Endpoint, Transport};
 pub use self::locate::{ConfigError, Problem};
+pub use self::peers::{Access, Connect, Peer};
 pub use self::text::MaxChange;
 pub use crate::lists::ListFormat;
 

@@ -20,14 +20,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until, timeout};
 
-use super::directory::{COMMANDS, Command, Place};
+use super::directory::{Applicant, COMMANDS, Command, Orders, Place};
+use super::peers::{Call, CallStatus, Direction, Link};
 use super::throttle::Sampler;
 use super::transport::{Ends, Received, Transport};
 use super::{Shared, host_address, seed};
 use crate::base::disconnect::DisconnectCause;
 use crate::base::peer::State;
 use crate::config::Transport as Kind;
-use crate::connection::{Connection, EndReason, Ending};
+use crate::connection::{Callee, Connection, Decision, EndReason, Ending, Refusal};
 use crate::metrics::{Gauge, Tally};
 use crate::policy::{Ground, Inquiry, Rulebook, Verdict};
 use crate::service::{Checked, Observer};
@@ -53,21 +54,51 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Numbers the connections.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
+/// Who has opened a connection.
+#[derive(Clone, Debug)]
+pub(super) enum Role {
+    /// The peer.
+    Accepted,
+    /// We have.
+    Called {
+        /// Whom we have called.
+        callee: Callee,
+        /// Where to show how the call stands.
+        call: Arc<Call>,
+    },
+}
+
+/// What has become of a connection.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// Why it has ended.
+    pub(super) reason: EndReason,
+    /// Whether it was open before.
+    pub(super) opened: bool,
+    /// What the peer said to the reason, if it did not let us in.
+    pub(super) said: Option<String>,
+}
+
 /// Drives a connection from its first message, awaited since `since`, to its
-/// close.
+/// close. `None` if there is no place for a connection to the peer that was
+/// called.
 pub(super) async fn drive<T: Transport>(
     transport: T,
     ends: Ends,
+    role: Role,
     since: Uptime,
     shared: Arc<Shared>,
-    draining: watch::Receiver<bool>,
-) {
+    orders: watch::Receiver<Orders>,
+) -> Option<Outcome> {
     let _gauge = shared.counters.connection();
     let (inbox, commands) = mpsc::channel(COMMANDS);
-    let mut driver = Driver::new(transport, &ends, since, &shared, inbox);
-    let end = driver.run(commands, draining).await;
+    let mut driver = Driver::new(transport, ends, &role, since, &shared, inbox);
+    if let Role::Called { callee, call } = role {
+        driver.call(callee, call, since)?;
+    }
+    let end = driver.run(commands, orders).await;
     let sent = driver.finish(end).await;
-    driver.report_end(end, sent);
+    Some(driver.report_end(end, sent))
 }
 
 /// How the loop of a connection ended.
@@ -87,10 +118,14 @@ enum End {
 struct Driver<'a, T> {
     /// What all connections share.
     shared: &'a Arc<Shared>,
-    /// The peer's address, for logs only.
+    /// The peer's address.
     remote: SocketAddr,
     /// What the transport is.
     kind: Kind,
+    /// What others may see of it.
+    link: Arc<Link>,
+    /// Where to show how the call stands, if it was us who opened it.
+    call: Option<Arc<Call>>,
     /// The transport, and what waits on both sides of it.
     transport: T,
     /// The protocol.
@@ -109,8 +144,10 @@ struct Driver<'a, T> {
     inbox: mpsc::Sender<Command>,
     /// Who waits for a sign of life.
     life: Vec<oneshot::Sender<()>>,
-    /// The peer's place in the directory, and its part of the gauge.
-    place: Option<(Place, Gauge<'a>)>,
+    /// The connection's place in the directory.
+    place: Option<Place>,
+    /// Its part of the gauge of open peers.
+    gauge: Option<Gauge<'a>>,
     /// Whether the opening was logged.
     announced: bool,
     /// Whether the peer was last seen suspect.
@@ -118,10 +155,11 @@ struct Driver<'a, T> {
 }
 
 impl<'a, T: Transport> Driver<'a, T> {
-    /// A driver for a connection that a peer opened at `since`.
+    /// A driver for a connection that was opened at `since`.
     fn new(
         transport: T,
-        ends: &Ends,
+        ends: Ends,
+        role: &Role,
         since: Uptime,
         shared: &'a Arc<Shared>,
         inbox: mpsc::Sender<Command>,
@@ -131,10 +169,22 @@ impl<'a, T: Transport> Driver<'a, T> {
             .iter()
             .map(|local| host_address(local.ip()))
             .collect();
+        let direction = match role {
+            Role::Accepted => Direction::In,
+            Role::Called { .. } => Direction::Out,
+        };
+        let Ends {
+            kind,
+            local,
+            remote,
+        } = ends;
+        let begun = (shared.clock.now().unix, since);
         Self {
             shared,
-            remote: ends.remote,
-            kind: ends.kind,
+            remote,
+            kind,
+            link: Arc::new(Link::new(kind, local, remote, direction, begun)),
+            call: None,
             transport,
             connection: Connection::new(Arc::clone(&shared.node), &addresses, seed(), since),
             ended: false,
@@ -145,8 +195,40 @@ impl<'a, T: Transport> Driver<'a, T> {
             inbox,
             life: Vec::new(),
             place: None,
+            gauge: None,
             announced: false,
             suspect: false,
+        }
+    }
+
+    /// Takes a place for a connection to the peer that was called, and sends
+    /// the CER; `None` if there is no place.
+    fn call(&mut self, callee: Callee, call: Arc<Call>, since: Uptime) -> Option<()> {
+        let realm = callee.origin_realm.as_deref().unwrap_or_default();
+        let applicant = self.applicant();
+        let directory = &self.shared.directory;
+        self.place = Some(directory.call(&callee.origin_host, realm, applicant)?);
+        self.call = Some(call);
+        let node = Arc::clone(&self.shared.node);
+        let local = self.link.local.iter();
+        let addresses: Vec<_> = local.map(|local| host_address(local.ip())).collect();
+        let Self {
+            connection,
+            transport,
+            ..
+        } = self;
+        transport.compose(|out| {
+            *connection = Connection::initiate(node, &addresses, seed(), since, callee, out);
+        });
+        Some(())
+    }
+
+    /// This connection, as the directory knows it.
+    fn applicant(&self) -> Applicant {
+        Applicant {
+            id: self.id,
+            commands: self.inbox.clone(),
+            link: Arc::clone(&self.link),
         }
     }
 
@@ -154,12 +236,16 @@ impl<'a, T: Transport> Driver<'a, T> {
     async fn run(
         &mut self,
         mut commands: mpsc::Receiver<Command>,
-        mut draining: watch::Receiver<bool>,
+        mut orders: watch::Receiver<Orders>,
     ) -> End {
         let mut timer = pin!(sleep_until(self.deadline()));
-        let mut claim: Pin<Box<dyn Future<Output = Option<Place>> + Send>> = Box::pin(pending());
+        let mut claim: Pin<Box<dyn Future<Output = Result<Place, Refusal>> + Send>> =
+            Box::pin(pending());
         let mut claiming = false;
-        let mut drained = false;
+        // A change before this connection began has been looked at, but not
+        // that the server stops: that is told once.
+        let mut ordered = true;
+        orders.mark_changed();
         loop {
             let mut full;
             loop {
@@ -179,12 +265,12 @@ impl<'a, T: Transport> Driver<'a, T> {
             }
             if let Some(peer) = self.connection.claim().filter(|_| !claiming) {
                 let directory = Arc::clone(&self.shared.directory);
-                claim = Box::pin(directory.claim(peer.clone(), self.id, self.inbox.clone()));
+                claim = Box::pin(directory.claim(peer.clone(), self.applicant()));
                 claiming = true;
             }
             if self.connection.state() == State::DpaSent {
                 // A peer that has said goodbye may come back at once.
-                self.place = None;
+                self.leave();
             }
             // What came before the end of the transport is answered first, and
             // may have to wait for the claim, or for room for its answers.
@@ -208,8 +294,11 @@ impl<'a, T: Transport> Driver<'a, T> {
                 place = &mut claim, if claiming => {
                     claiming = false;
                     claim = Box::pin(pending());
-                    self.connection.resolve_claim(place.is_some());
-                    self.place = place.map(|place| (place, self.shared.counters.peer()));
+                    self.connection.resolve_claim(match &place {
+                        Ok(_) => Decision::Granted,
+                        Err(refusal) => Decision::Refused(*refusal),
+                    });
+                    self.place = place.ok();
                 }
                 Some(command) = commands.recv() => self.obey(command),
                 () = &mut timer => {
@@ -217,12 +306,14 @@ impl<'a, T: Transport> Driver<'a, T> {
                     let Self { connection, transport, .. } = self;
                     transport.compose(|out| connection.handle_timeout(now, out));
                 }
-                _ = draining.wait_for(|draining| *draining), if !drained => {
-                    drained = true;
-                    let now = self.shared.clock.now().uptime;
-                    let cause = DisconnectCause::REBOOTING;
-                    let Self { connection, transport, .. } = self;
-                    transport.compose(|out| connection.begin_disconnect(cause, now, out));
+                changed = orders.changed(), if ordered => {
+                    ordered = changed.is_ok();
+                    let cause = self.farewell(&orders.borrow_and_update());
+                    if let Some(cause) = cause {
+                        let now = self.shared.clock.now().uptime;
+                        let Self { connection, transport, .. } = self;
+                        transport.compose(|out| connection.begin_disconnect(cause, now, out));
+                    }
                 }
             }
         }
@@ -252,7 +343,30 @@ impl<'a, T: Transport> Driver<'a, T> {
                 let _ = life.send(());
             }
         }
+        self.link.show(&self.connection);
         self.report_changes();
+    }
+
+    /// Why to disconnect now, by what holds for all connections.
+    fn farewell(&self, orders: &Orders) -> Option<DisconnectCause> {
+        if orders.leave.is_some() || self.call.is_some() {
+            return orders.leave;
+        }
+        let address = host_address(self.remote.ip());
+        let admitted = match self.connection.peer() {
+            Some(peer) => {
+                let (host, realm) = (peer.origin_host.as_bytes(), peer.origin_realm.as_bytes());
+                orders.admission.admits(host, realm, address)
+            }
+            None => orders.admission.admits_address(address),
+        };
+        (!admitted).then_some(DisconnectCause::DO_NOT_WANT_TO_TALK_TO_YOU)
+    }
+
+    /// Gives the place up.
+    fn leave(&mut self) {
+        self.place = None;
+        self.gauge = None;
     }
 
     /// Sends what the transport takes without waiting.
@@ -383,7 +497,7 @@ impl<'a, T: Transport> Driver<'a, T> {
     /// Ends the transport; returns whether all answers were sent.
     async fn finish(&mut self, end: End) -> bool {
         // The place is free as soon as the protocol is over.
-        self.place = None;
+        self.leave();
         self.life.clear();
         match end {
             // A peer that closed only its sending side still reads.
@@ -414,8 +528,18 @@ impl<'a, T: Transport> Driver<'a, T> {
     fn report_changes(&mut self) {
         if !self.announced && self.connection.was_opened() {
             self.announced = true;
+            self.gauge = Some(self.shared.counters.peer());
             let (name, kind, remote) = (self.name(), self.kind, self.remote);
-            tracing::info!("{name}: connected from {kind}://{remote}");
+            if let Some(call) = &self.call {
+                self.tally.calls += 1;
+                call.set(CallStatus::Connected);
+                if let (Some(place), Some(peer)) = (&self.place, self.connection.peer()) {
+                    place.answered(peer);
+                }
+                tracing::info!("{name}: connected to {kind}://{remote}");
+            } else {
+                tracing::info!("{name}: connected from {kind}://{remote}");
+            }
         }
         if self.suspect != self.connection.is_suspect() {
             self.suspect = !self.suspect;
@@ -428,7 +552,7 @@ impl<'a, T: Transport> Driver<'a, T> {
     }
 
     /// Counts and logs the end.
-    fn report_end(&mut self, end: End, sent: bool) {
+    fn report_end(&mut self, end: End, sent: bool) -> Outcome {
         self.report_changes();
         let reason = match end {
             End::Protocol(ending) => ending.reason,
@@ -439,7 +563,12 @@ impl<'a, T: Transport> Driver<'a, T> {
             (End::Unread, _) => self.tally.unread += 1,
             (_, EndReason::Broken(_)) => self.tally.broken += 1,
             (_, EndReason::WatchdogTimeout) => self.tally.watchdog_timeouts += 1,
-            (_, EndReason::Refused(_)) if !opened => self.tally.refused += 1,
+            (_, EndReason::Refused(code)) if !opened => {
+                self.tally.refused += 1;
+                self.tally.unknown_peers += u64::from(code == ResultCode::UNKNOWN_PEER);
+            }
+            // Counted as a call that failed.
+            _ if self.call.is_some() => {}
             _ if !opened => self.tally.unopened += 1,
             _ => {}
         }
@@ -453,9 +582,18 @@ impl<'a, T: Transport> Driver<'a, T> {
             End::Unread => "cut: it did not read its answers".to_owned(),
             End::Protocol(_) | End::Closed | End::Failed => format!("closed: {reason}{unsent}"),
         };
+        let outcome = Outcome {
+            reason,
+            opened,
+            said: self.connection.said().map(str::to_owned),
+        };
         if opened {
             tracing::info!("{}: {what}", self.name());
-            return;
+            return outcome;
+        }
+        if self.call.is_some() {
+            // Who has called tells what became of it.
+            return outcome;
         }
         // Who never was a peer can be anybody, any number of times.
         let name = self
@@ -475,6 +613,7 @@ impl<'a, T: Transport> Driver<'a, T> {
                     .warn(kind, || format!("{remote}{name}: {what}"));
             }
         }
+        outcome
     }
 
     /// The peer's name, or its address before it has one.

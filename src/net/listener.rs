@@ -10,9 +10,11 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::directory::Orders;
+use super::driver::Role;
 use super::stream::Stream;
 use super::transport::{Ends, Transport};
-use super::{Listening, Shared, driver};
+use super::{Listening, Shared, driver, host_address};
 use crate::config::{Endpoint, Transport as Kind};
 use crate::error::Failed;
 use crate::metrics::Tally;
@@ -123,8 +125,8 @@ pub(super) struct Door {
     pub(super) shared: Arc<Shared>,
     /// One permit for each connection that may be there at once.
     pub(super) connections: Arc<Semaphore>,
-    /// Turns true when the server stops.
-    pub(super) draining: watch::Receiver<bool>,
+    /// What holds for all connections.
+    pub(super) orders: watch::Receiver<Orders>,
 }
 
 impl Door {
@@ -169,9 +171,23 @@ impl Door {
         self.serve(Stream::new(stream), ends, permit);
     }
 
-    /// A permit for a connection; `None`, counted and logged, at the limit.
+    /// A permit for a connection; `None`, counted and logged, if its address is
+    /// not admitted, and at the limit.
     fn permit(&self, remote: SocketAddr) -> Option<OwnedSemaphorePermit> {
         let shared = &self.shared;
+        let admission = Arc::clone(&self.orders.borrow().admission);
+        if !admission.admits_address(host_address(remote.ip())) {
+            shared.counters.add(&mut Tally {
+                denied: 1,
+                ..Tally::default()
+            });
+            shared.throttle.warn("network", || {
+                format!(
+                    "{remote}: turned away, diameter.allow or diameter.deny has no place for it"
+                )
+            });
+            return None;
+        }
         let permit = Arc::clone(&self.connections).try_acquire_owned().ok();
         let mut tally = Tally::default();
         match permit {
@@ -194,12 +210,10 @@ impl Door {
         ends: Ends,
         permit: OwnedSemaphorePermit,
     ) {
-        let Self {
-            shared, draining, ..
-        } = self.clone();
+        let Self { shared, orders, .. } = self.clone();
         let since = shared.clock.now().uptime;
         tokio::spawn(async move {
-            driver::drive(transport, ends, since, shared, draining).await;
+            driver::drive(transport, ends, Role::Accepted, since, shared, orders).await;
             drop(permit);
         });
     }
@@ -215,7 +229,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Sets the options that every connection has.
-fn configure(stream: &TcpStream) -> io::Result<()> {
+pub(super) fn configure(stream: &TcpStream) -> io::Result<()> {
     // Answers are written whole batches at a time: waiting for more would only
     // delay the last one.
     stream.set_nodelay(true)?;

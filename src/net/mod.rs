@@ -5,7 +5,9 @@
 //!                                                       │  socket ⇄ Connection (sans-IO)
 //! Server ── drain on shutdown ────────────────────────▶ │  timers, claims, end of the transport
 //!                                                       ▼
-//!                                  Directory: which connection a peer holds
+//!                                  Directory: the table of peers, and who may be one
+//!                                                       ▲
+//! connect ── calls peers, and calls again ──────────────┘
 //! ```
 //!
 //! A connection is one task that reads, answers and writes; it shares nothing
@@ -15,9 +17,11 @@
 
 pub mod client;
 pub mod codec;
+mod connect;
 mod directory;
 mod driver;
 mod listener;
+mod peers;
 mod stream;
 mod throttle;
 mod transport;
@@ -27,9 +31,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use crate::base::Node;
+use crate::base::disconnect::DisconnectCause;
 use crate::config::{Config, Endpoint, Transport};
 use crate::error::Failed;
 use crate::metrics::Counters;
@@ -37,7 +42,9 @@ use crate::policy::Register;
 use crate::time::{Now, UnixTime, Uptime};
 use crate::wire::compose::HostAddress;
 
-use self::directory::Directory;
+pub use self::peers::{CallRow, ConnectionRow, Direction, LinkState, PeerRow, PeerTable, Peers};
+
+use self::directory::{Directory, Orders};
 use self::listener::{Door, Listener};
 use self::throttle::{Sampler, Throttle};
 
@@ -137,11 +144,17 @@ impl Server {
             listener::bind(address, &mut listeners).await?;
         }
         let connections_max = u32::try_from(config.diameter.max_connections).unwrap_or(u32::MAX);
+        let orders = Orders {
+            admission: Arc::new(config.diameter.admission()),
+            connect: config.diameter.connect.as_slice().into(),
+            leave: None,
+        };
+        let directory = Directory::new(&node.settings().origin_host, orders);
         let shared = Shared {
             node,
             register,
             counters,
-            directory: Arc::default(),
+            directory: Arc::new(directory),
             clock: Clock::start(),
             write_timeout: config.diameter.write_timeout,
             show_identities: config.log.show_identities,
@@ -161,15 +174,23 @@ impl Server {
         self.listeners.iter().map(|listener| &listener.listening)
     }
 
-    /// Accepts and serves connections until `shutdown` is done; then sends
+    /// The peers: to look at, and to change who may be one.
+    #[must_use]
+    pub fn peers(&self) -> Peers {
+        Peers {
+            directory: Arc::clone(&self.shared.directory),
+            clock: self.shared.clock,
+        }
+    }
+
+    /// Accepts and serves connections, and calls peers, until `shutdown` is done; then sends
     /// every peer a DPR with cause REBOOTING, answers what is still coming in,
     /// and returns once all connections are closed or the drain time is over.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let (drain, draining) = watch::channel(false);
         let door = Door {
             shared: Arc::clone(&self.shared),
             connections: Arc::clone(&self.connections),
-            draining,
+            orders: self.shared.directory.orders(),
         };
         let accepting: Vec<_> = self
             .listeners
@@ -177,14 +198,20 @@ impl Server {
             .map(|listener| tokio::spawn(door.clone().open(listener)))
             .collect();
         drop(door);
+        let calling = tokio::spawn(connect::call_all(Arc::clone(&self.shared)));
         shutdown.await;
         for task in &accepting {
             task.abort();
         }
-        // Only fails when no connection is there to be told.
-        let _ = drain.send(true);
+        let leave = Some(DisconnectCause::REBOOTING);
+        self.shared.directory.order(|orders| orders.leave = leave);
         let limit = self.shared.node.limits().drain + driver::FLUSH_MAX + DRAIN_GRACE;
-        let all_closed = self.connections.acquire_many(self.connections_max);
+        let all_closed = async {
+            // Neither fails: the semaphore is never closed, and a task that
+            // panicked is over as well.
+            let _ = self.connections.acquire_many(self.connections_max).await;
+            let _ = calling.await;
+        };
         if tokio::time::timeout(limit, all_closed).await.is_err() {
             let left = self.shared.counters.connections();
             tracing::warn!("{left} connections did not close in time and are cut");

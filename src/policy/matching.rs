@@ -1,9 +1,9 @@
 //! Which policy is for whom, and which lists count for it.
 
-use super::names::NamePattern;
 use super::spec::{Combine, Malformed, PolicyError, PolicySpec, Unlisted};
 use super::{Inquiry, PolicyId};
 use crate::equipment::{Imsi, ListId, Snapshot, Status};
+use crate::names::NamePattern;
 
 //----------- Policy ----------------------------------------------------------
 

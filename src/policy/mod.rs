@@ -14,7 +14,6 @@
 mod explanation;
 mod inquiry;
 mod matching;
-mod names;
 mod narrator;
 mod overlap;
 mod register;

@@ -7,8 +7,8 @@
 //! not looked for, nor which hosts and realms really go together.
 
 use super::matching::{Criteria, ImsiPrefix, Policy};
-use super::names::NamePattern;
 use crate::equipment::Imsi;
+use crate::names::NamePattern;
 
 /// What is to be said of these policies, which are asked in this order, one
 /// line each.

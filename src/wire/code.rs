@@ -90,6 +90,9 @@ open_code! {
         INVALID_HDR_BITS = 3008, "DIAMETER_INVALID_HDR_BITS";
         /// A CER from an Origin-Host that is not admitted.
         UNKNOWN_PEER = 3010, "DIAMETER_UNKNOWN_PEER";
+        /// A CER of a peer whose own connection to it is kept (RFC 6733 section
+        /// 5.6.4).
+        ELECTION_LOST = 4003, "DIAMETER_ELECTION_LOST";
         /// An unknown AVP with the M bit.
         AVP_UNSUPPORTED = 5001, "DIAMETER_AVP_UNSUPPORTED";
         /// A value outside its domain.

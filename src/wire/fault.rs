@@ -53,8 +53,12 @@ pub enum Fault<'a> {
     NoCommonApplication,
     /// The CER offers no security mechanism that can be used.
     NoCommonSecurity,
-    /// A CER for a peer that already has a connection.
+    /// The CER's Origin-Host is not one of the peer's certificate.
+    NotCertified,
+    /// A CER for a peer that already has as many connections as it may have.
     AlreadyConnected,
+    /// A CER of a peer that has lost the election: our connection to it stays.
+    ElectionLost,
     /// A CER while the connection is being closed.
     Closing,
     /// A CER that changes its identity on an open connection.
@@ -197,10 +201,20 @@ impl<'a> Fault<'a> {
                 FailedAvp::None,
                 "no offered Inband-Security-Id can be used on this connection",
             ),
+            Self::NotCertified => (
+                ResultCode::UNKNOWN_PEER,
+                FailedAvp::None,
+                "the certificate is not one of this Origin-Host",
+            ),
             Self::AlreadyConnected => (
                 ResultCode::UNABLE_TO_COMPLY,
                 FailedAvp::None,
                 "this Origin-Host has a connection that is alive",
+            ),
+            Self::ElectionLost => (
+                ResultCode::ELECTION_LOST,
+                FailedAvp::None,
+                "the connection that this node has opened is kept",
             ),
             Self::Closing => (
                 ResultCode::UNABLE_TO_COMPLY,

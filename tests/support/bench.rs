@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use ::bytes::BytesMut;
 use weir::base::Node;
-use weir::base::node::{Admission, Limits, NodeSettings};
+use weir::base::node::{Limits, NodeSettings};
 use weir::base::peer::State;
-use weir::connection::Connection;
+use weir::connection::{Connection, Decision};
 use weir::equipment::{
     BindingSpec, Builder, Device, Imsi, RuleSpec, Scope, Special, Status, Subscribers, Svn, Tac,
     Validity,
@@ -50,10 +50,6 @@ pub fn settings() -> NodeSettings {
         product_name: "example-eir".to_owned(),
         firmware_revision: 1,
         state_id: 1_767_225_600,
-        admission: Admission {
-            unknown_peers: true,
-            peers: Vec::new(),
-        },
         limits: Limits {
             message_len_max: 65_536,
             output_len_max: 262_144,
@@ -258,7 +254,7 @@ impl Bench {
         let cer = Request::cer().bytes();
         self.feed(&cer);
         assert!(self.connection.claim().is_some(), "a good CER claims");
-        self.connection.resolve_claim(true);
+        self.connection.resolve_claim(Decision::Granted);
         self.feed(&[]);
         let answer = self.taken().remove(0);
         let cea = assert_answer_obeys_rules(&cer, &answer);

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::recording::{Exchange, Recording, identity, is_base_request, number, view};
 use super::{Reply, Silence};
-use crate::base::node::{Admission, Limits, NodeSettings};
+use crate::base::node::{Limits, NodeSettings};
 use crate::base::{Answer, Envelope, Node};
 use crate::error::Failed;
 use crate::net::client::{Client, ClientError};
@@ -102,7 +102,6 @@ fn client_node(first: &Exchange<'_>) -> Node {
         product_name: "weir replay".to_owned(),
         firmware_revision: 1,
         state_id: number(&first.message, dictionary::ORIGIN_STATE_ID).unwrap_or_default(),
-        admission: Admission::default(),
         limits: Limits {
             message_len_max: DEFAULT_MESSAGE_LEN_MAX,
             output_len_max: DEFAULT_MESSAGE_LEN_MAX,

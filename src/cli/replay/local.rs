@@ -8,10 +8,10 @@ use bytes::{Bytes, BytesMut};
 
 use super::recording::{Recording, is_base_request, view};
 use super::{Reply, Silence};
-use crate::base::node::{Admission, NodeSettings};
+use crate::base::node::NodeSettings;
 use crate::base::{Node, peer};
 use crate::capture::{FlowId, Transport};
-use crate::connection::Connection;
+use crate::connection::{Connection, Decision};
 use crate::net::host_address;
 use crate::policy::Rulebook;
 use crate::service::{Checked, Observer};
@@ -77,7 +77,8 @@ pub(super) fn replay(
     replies
 }
 
-/// Hands a message in as its transport would; a claim is always granted.
+/// Hands a message in as its transport would; a claim is always granted, as
+/// whom the recorded server let in is in the recording.
 fn feed(
     connection: &mut Connection,
     now: Now,
@@ -96,7 +97,7 @@ fn feed(
         if taken || connection.claim().is_none() {
             return;
         }
-        connection.resolve_claim(true);
+        connection.resolve_claim(Decision::Granted);
     }
 }
 
@@ -134,11 +135,6 @@ fn node(
     own_identity: bool,
 ) -> (Arc<Node>, Vec<HostAddress>) {
     let mut settings: NodeSettings = configured.settings().clone();
-    // Whom the recorded server let in is in the recording.
-    settings.admission = Admission {
-        unknown_peers: true,
-        peers: Vec::new(),
-    };
     let local = recording.capture.flow(flow).map(|flow| flow.server.ip());
     let mut addresses: Vec<_> = local.map(host_address).into_iter().collect();
     let server = recording.servers.get(flow.0 as usize);

@@ -15,7 +15,7 @@ use weir::base::capabilities;
 use weir::base::disconnect::DisconnectCause;
 use weir::base::node::Node;
 use weir::base::peer::State;
-use weir::connection::{Connection, Ending};
+use weir::connection::{Connection, Decision, Ending};
 use weir::policy::Rulebook;
 use weir::time::{Now, UnixTime, Uptime};
 use weir::wire::compose::HostAddress;
@@ -104,7 +104,7 @@ impl Peer {
             self.written.extend_from_slice(&out);
             let claimed = self.connection.claim().is_some();
             if claimed {
-                self.connection.resolve_claim(true);
+                self.connection.resolve_claim(Decision::Granted);
             }
             if consumed == 0 && out.is_empty() && !claimed {
                 return;

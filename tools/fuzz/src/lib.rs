@@ -5,7 +5,7 @@ pub mod foreign;
 
 use std::time::Duration;
 
-use weir::base::node::{Admission, Limits, Node, NodeSettings};
+use weir::base::node::{Limits, Node, NodeSettings};
 use weir::config::Config;
 use weir::policy::Rulebook;
 
@@ -220,10 +220,6 @@ pub fn node() -> Node {
         product_name: "Weir".to_owned(),
         firmware_revision: 1,
         state_id: 1,
-        admission: Admission {
-            unknown_peers: true,
-            peers: Vec::new(),
-        },
         limits: Limits {
             message_len_max: weir::wire::DEFAULT_MESSAGE_LEN_MAX,
             output_len_max: 256 * 1024,

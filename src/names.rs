@@ -1,4 +1,5 @@
-//! Names of Diameter nodes and realms, and the patterns that fit them.
+//! Names of Diameter nodes and realms, and the patterns that fit them: for
+//! policies as for the admission of peers.
 
 //----------- NamePattern -----------------------------------------------------
 
@@ -8,7 +9,7 @@
 /// pattern `*.example` fits every name that has at least one label before
 /// `example`, and so neither `example` nor `myexample`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NamePattern {
+pub struct NamePattern {
     /// Whether any labels may stand before the text.
     is_suffix: bool,
     /// The whole name, or its end with the dot before it; in lower case.
@@ -18,7 +19,8 @@ pub(super) struct NamePattern {
 impl NamePattern {
     /// Reads a name or `*.suffix`; `None` if a `*` stands elsewhere, or
     /// nothing beside it.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let (is_suffix, text) = match text.strip_prefix('*') {
             Some(suffix) => (true, suffix),
             None => (false, text),
@@ -31,7 +33,8 @@ impl NamePattern {
     }
 
     /// Whether a name fits.
-    pub(super) fn fits(&self, name: &[u8]) -> bool {
+    #[must_use]
+    pub fn fits(&self, name: &[u8]) -> bool {
         let text = self.text.as_bytes();
         match name.len().checked_sub(text.len()) {
             Some(0) => !self.is_suffix && name.eq_ignore_ascii_case(text),
@@ -46,7 +49,8 @@ impl NamePattern {
     }
 
     /// Whether every name that fits the other fits this one.
-    pub(super) fn includes(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
         match (self.is_suffix, other.is_suffix) {
             (true, true) => other.text.ends_with(&self.text),
             (true, false) => self.fits(other.text.as_bytes()),
