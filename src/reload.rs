@@ -12,6 +12,7 @@
 //! exchange of a pointer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use crate::config::Config;
+use crate::config::{Config, LogLevel};
 use crate::error::Failed;
 use crate::lists::LoadReport;
 use crate::load::{self, Previous};
@@ -64,6 +65,17 @@ pub struct Reloader {
     counters: Arc<Counters>,
     /// Whom a change of the peers is told, if a server runs.
     peers: Option<Peers>,
+    /// Sets the level of the log, if that can be set.
+    log: Option<SetLevel>,
+}
+
+/// Sets the level of the log.
+pub struct SetLevel(pub Box<dyn Fn(LogLevel) + Send>);
+
+impl fmt::Debug for SetLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SetLevel")
+    }
 }
 
 /// What the reload thread is told.
@@ -111,6 +123,7 @@ impl Reloader {
             register,
             counters,
             peers: None,
+            log: None,
         }
     }
 
@@ -157,6 +170,13 @@ impl Reloader {
         self
     }
 
+    /// The same with a log whose level the configuration sets.
+    #[must_use]
+    pub fn with_log(mut self, log: SetLevel) -> Self {
+        self.log = Some(log);
+        self
+    }
+
     /// Reloads once.
     ///
     /// # Errors
@@ -177,6 +197,11 @@ impl Reloader {
                 {
                     peers.apply(&config.diameter);
                     tracing::info!("peers reloaded: who may connect, and whom to call");
+                }
+                if let Some(log) = &self.log
+                    && config.log.level != self.config.log.level
+                {
+                    log.0(config.log.level);
                 }
                 self.config = config;
                 self.previous = Previous::of(&loaded.report);
@@ -201,14 +226,19 @@ impl Reloader {
             let mut config = Config::load(path)?;
             let mut lasting = self.config.diameter.clone();
             lasting.take_peers(&config.diameter);
-            if config.diameter != lasting || config.log != self.config.log {
+            let path = path.display();
+            if config.diameter != lasting {
                 tracing::warn!(
-                    "{}: changes of [diameter] (but for peers) and [log] take effect at the next start",
-                    path.display()
+                    "{path}: changes of [diameter] take effect at the next start, but for those of peers"
+                );
+            }
+            if config.log.show_identities != self.config.log.show_identities {
+                tracing::warn!(
+                    "{path}: a change of log.show_identities takes effect at the next start"
                 );
             }
             config.diameter = lasting;
-            config.log = self.config.log.clone();
+            config.log.show_identities = self.config.log.show_identities;
             self.seen.lists = Stamps::take(&config);
             self.lock(&config)?;
             self.wanted = config;

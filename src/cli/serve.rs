@@ -15,14 +15,14 @@ use tracing_subscriber::EnvFilter;
 use super::configuration;
 use crate::base::Node;
 use crate::base::node::{Limits, NodeSettings, is_identity};
-use crate::config::{Config, Endpoint};
+use crate::config::{Config, Endpoint, LogLevel};
 use crate::error::Failed;
 use crate::lists::LoadReport;
 use crate::load::{self, Previous};
 use crate::metrics::Counters;
 use crate::net::{Clock, Listening, Peers, Server};
 use crate::policy::Register;
-use crate::reload::{self, Fingerprint, Reloader};
+use crate::reload::{self, Fingerprint, Reloader, SetLevel};
 use crate::state::State;
 
 /// How often the counters are logged while they change: often enough for a
@@ -71,7 +71,7 @@ impl ServeArgs {
     pub fn run(&self) -> Result<(), Failed> {
         let file = configuration(self.config.as_deref())?;
         let config = self.configuration(&file)?;
-        let _log = start_log(&config);
+        let (_log, set_level) = start_log(&config);
         let seen = Fingerprint::of(self.config.as_deref(), &file);
         let state = State::of(&config);
         let lock = reload::lock(&config)?;
@@ -98,6 +98,7 @@ impl ServeArgs {
                 Reloader::new(self.config.clone(), file, register, Arc::clone(&counters))
                     .since(seen)
                     .with_peers(server.peers())
+                    .with_log(set_level)
                     .after(Previous::of(&loaded.report))
                     .holding(lock);
             let reload = reloader.spawn()?;
@@ -271,16 +272,17 @@ fn allow_files(connections: usize) {
 
 /// Starts logging to standard error, from a thread of its own: whoever reads
 /// the log slowly loses lines of it, and delays no answer. RUST_LOG overrides
-/// the configured level. The guard writes what is left when it is dropped.
-fn start_log(config: &Config) -> WorkerGuard {
-    let level = || EnvFilter::new(format!("weir={}", config.log.level.as_str()));
-    let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
-        Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(wanted).unwrap_or_else(|_| level()),
-        _ => level(),
-    };
+/// the configured level, now and later. The guard writes what is left when it
+/// is dropped.
+fn start_log(config: &Config) -> (WorkerGuard, SetLevel) {
+    let level = |level: LogLevel| EnvFilter::new(format!("weir={}", level.as_str()));
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).ok();
+    let wanted = wanted.filter(|wanted| !wanted.is_empty());
+    let wanted = wanted.and_then(|wanted| EnvFilter::try_new(wanted).ok());
+    let is_overridden = wanted.is_some();
+    let filter = wanted.unwrap_or_else(|| level(config.log.level));
     let (writer, guard) = tracing_appender::non_blocking(io::stderr());
-    // Fails only if a log was started before, which then serves as well.
-    let _ = tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
@@ -288,8 +290,17 @@ fn start_log(config: &Config) -> WorkerGuard {
         // a server must outlive whoever reads its log.
         .log_internal_errors(false)
         .with_writer(writer)
-        .try_init();
-    guard
+        .with_filter_reloading();
+    let filter = log.reload_handle();
+    // Fails only if a log was started before, which then serves as well.
+    let _ = log.try_init();
+    let set_level = move |wanted| {
+        if !is_overridden {
+            // Fails only if there is no log any more.
+            let _ = filter.reload(level(wanted));
+        }
+    };
+    (guard, SetLevel(Box::new(set_level)))
 }
 
 /// An address that a client on this machine can connect to.

@@ -306,7 +306,7 @@ impl<'a, T: Transport> Driver<'a, T> {
                     let Self { connection, transport, .. } = self;
                     transport.compose(|out| connection.handle_timeout(now, out));
                 }
-                changed = orders.changed(), if ordered => {
+                changed = orders.changed(), if ordered && !claiming => {
                     ordered = changed.is_ok();
                     let cause = self.farewell(&orders.borrow_and_update());
                     if let Some(cause) = cause {
@@ -336,7 +336,6 @@ impl<'a, T: Transport> Driver<'a, T> {
             self.transport
                 .handle(now, &mut self.connection, &rulebook, &mut witness);
         }
-        self.shared.counters.add(&mut self.tally);
         if !self.connection.is_probing() && self.connection.ending().is_none() {
             for life in self.life.drain(..) {
                 // Fails only when the other connection is gone meanwhile.
@@ -345,6 +344,7 @@ impl<'a, T: Transport> Driver<'a, T> {
         }
         self.link.show(&self.connection);
         self.report_changes();
+        self.shared.counters.add(&mut self.tally);
     }
 
     /// Why to disconnect now, by what holds for all connections.

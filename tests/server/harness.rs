@@ -16,7 +16,7 @@ use weir::base::node::NodeSettings;
 use weir::cli::serve;
 use weir::config::Config;
 use weir::metrics::Counters;
-use weir::net::{Listening, Server};
+use weir::net::{Listening, Peers, Server};
 use weir::policy::Register;
 use weir::s13::request::{IdentityCheck, compose};
 use weir::wire::compose::HostAddress;
@@ -39,6 +39,7 @@ pub(crate) struct TestServer {
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) register: Arc<Register>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) peers: Peers,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
 }
@@ -61,6 +62,7 @@ impl TestServer {
             .listening()
             .filter_map(Listening::address)
             .collect::<Vec<_>>();
+        let peers = server.peers();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(server.run(async {
             let _ = stopped.await;
@@ -70,6 +72,7 @@ impl TestServer {
             addresses,
             register,
             counters,
+            peers,
             stop: Some(stop),
             running,
         }
@@ -103,7 +106,11 @@ pub(crate) struct TestClient {
 
 impl TestClient {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// One that was accepted, or connected in another way.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         Self {
             stream,
@@ -170,6 +177,11 @@ pub(crate) fn cer(name: &str, state_id: u32) -> BytesMut {
 
 /// An ECR about this IMEI.
 pub(crate) fn ecr(identifier: u32, imei: &str) -> BytesMut {
+    ecr_of("mme.localdomain", identifier, imei)
+}
+
+/// The same from a client of this name.
+pub(crate) fn ecr_of(name: &str, identifier: u32, imei: &str) -> BytesMut {
     let mut out = BytesMut::new();
     let check = IdentityCheck {
         session_id: "mme.localdomain;1;2;app_s13",
@@ -181,11 +193,38 @@ pub(crate) fn ecr(identifier: u32, imei: &str) -> BytesMut {
     };
     compose(
         &mut out,
-        &client_node("mme.localdomain", 0),
+        &client_node(name, 0),
         (identifier, !identifier),
         &check,
     );
     out
+}
+
+/// The CEA with this Result-Code of a relay of this name.
+pub(crate) fn cea(name: &str, cer: &[u8], result_code: u32) -> Vec<u8> {
+    let avp = |code: u32, data: &[u8]| {
+        let mut avp = code.to_be_bytes().to_vec();
+        avp.extend_from_slice(&(0x4000_0000 | (8 + data.len() as u32)).to_be_bytes());
+        avp.extend_from_slice(data);
+        avp.resize(avp.len().next_multiple_of(4), 0);
+        avp
+    };
+    let mut answer = cer[..20].to_vec();
+    answer[4] = if (3000..4000).contains(&result_code) {
+        0x20
+    } else {
+        0
+    };
+    answer.extend(avp(268, &result_code.to_be_bytes()));
+    answer.extend(avp(264, name.as_bytes()));
+    answer.extend(avp(296, b"localdomain"));
+    answer.extend(avp(257, &[0, 1, 127, 0, 0, 1]));
+    answer.extend(avp(266, &[0; 4]));
+    answer.extend(avp(269, b"agent"));
+    answer.extend(avp(258, &[0xff; 4]));
+    let length = u32::try_from(answer.len()).unwrap().to_be_bytes();
+    answer[1..4].copy_from_slice(&length[1..]);
+    answer
 }
 
 /// A DWA or DPA to a request of the server.
@@ -211,6 +250,15 @@ pub(crate) fn is_request(message: &[u8]) -> bool {
 
 pub(crate) fn hop_by_hop(message: &[u8]) -> u32 {
     u32::from_be_bytes(message[12..16].try_into().unwrap())
+}
+
+/// Waits for what another thread will bring about.
+pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(tokio::time::Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// The data of the first AVP with this code on the first level.

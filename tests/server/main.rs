@@ -1,7 +1,9 @@
 //! The server over real sockets on loopback: load, slowness, hostility,
 //! limits, reconnects and the end.
 
+mod calls;
 mod harness;
+mod peers;
 mod reload;
 
 use std::time::Duration;

@@ -162,15 +162,6 @@ async fn a_hundred_reloads_under_a_constant_stream() {
     assert_eq!((total.reloads, total.refused_reloads), (100, 10));
 }
 
-/// Waits for what another thread will bring about.
-async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(tokio::time::Instant::now() < deadline, "{what}");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_directory_that_is_swapped_is_followed_and_never_empties_a_list() {
     let dir = tempfile::tempdir().unwrap();
