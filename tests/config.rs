@@ -54,7 +54,10 @@ fn every_key_is_in_the_printed_configuration() {
     let tables = [
         ("", "diameter register list binding tac special policy log"),
         ("[diameter]", ""),
+        ("[diameter.allow]", ""),
+        ("[diameter.deny]", ""),
         ("[[diameter.peer]]", ""),
+        ("[[diameter.connect]]", ""),
         ("[register]", ""),
         ("[[list]]", ""),
         ("[[binding]]", ""),
@@ -84,7 +87,8 @@ fn every_key_is_in_the_printed_configuration() {
                 .lines()
                 .any(|line| line.starts_with(&format!("{key} = ")))
                 || section.split(' ').any(|word| word == key)
-                || text.contains(&format!("[[diameter.{key}]]"));
+                || text.contains(&format!("[[diameter.{key}]]"))
+                || text.contains(&format!("[diameter.{key}]"));
             assert!(written, "`{key}` of {table} is missing");
         }
     }
@@ -277,7 +281,7 @@ fn mistakes_are_told_in_one_line_with_their_place() {
         ),
         (
             "\n[[diameter.peer]]\norigin_host = \"a\"\nrealm = \"b\"",
-            "weir.toml:4:1: unknown key `realm` in [[diameter.peer]]; known are `origin_host`, `origin_realm`",
+            "weir.toml:4:1: unknown key `realm` in [[diameter.peer]]; known are `origin_host`, `origin_realm`, `network`, `connections`",
         ),
         (
             "[[policy]]\nname = \"p\"\nmatch = { imsi_prefx = \"1\" }",
@@ -413,6 +417,94 @@ fn mistakes_are_told_in_one_line_with_their_place() {
         ),
     ] {
         assert_eq!(parse(text), Err(expected.to_owned()), "{text}");
+    }
+}
+
+/// What is said of peers: who may connect, and whom to call.
+#[test]
+fn mistakes_about_peers_are_told_with_their_remedy() {
+    let mut wrong = Vec::new();
+    for (text, want) in [
+        (
+            "[diameter.deny]\nnetwork = [\"10.0.0.0/8\", \"10.1.2.3/16\"]",
+            "weir.toml:2:11: `network` in [diameter.deny]: `10.1.2.3/16` has bits set behind the prefix; write `10.1.0.0/16` for the network, or leave the prefix out for the one address",
+        ),
+        (
+            "[diameter.allow]\nnetwork = \"10.0.0.0/40\"",
+            "weir.toml:2:11: `network` in [diameter.allow]: `10.0.0.0/40`: the prefix is longer than the address; 32 is the most",
+        ),
+        (
+            "[[diameter.peer]]\norigin_host = \"a\"\nnetwork = \"here\"",
+            "weir.toml:3:11: `network` in [[diameter.peer]]: `here` is no network; write an address and a prefix length, as in `10.0.0.0/8` or `2001:db8::/32`",
+        ),
+        (
+            "[diameter.allow]\norigin_host = [\"ok\", \"a*\"]",
+            "weir.toml:2:22: `origin_host` in [diameter.allow]: `a*`: a `*` stands only before a dot, as in `*.example`",
+        ),
+        (
+            "[diameter.deny]\norigin_realm = \"a b\"",
+            "weir.toml:2:16: `origin_realm` in [diameter.deny]: `a b` is no DiameterIdentity; write a domain name of 1 to 255 ASCII characters",
+        ),
+        (
+            "[diameter]\nconnections_per_peer = 0",
+            "weir.toml:2:24: `connections_per_peer` in [diameter] is 0; allowed are 1 to 64",
+        ),
+        (
+            "[[diameter.peer]]\norigin_host = \"a\"\nconnections = 65",
+            "weir.toml:3:15: `connections` in [[diameter.peer]] is 65; allowed are 1 to 64",
+        ),
+        (
+            "[[diameter.connect]]\naddress = \"tcp://dra\"",
+            "weir.toml:1:1: missing key `origin_host`",
+        ),
+        (
+            "[[diameter.connect]]\norigin_host = \"dra\"\naddress = \"dra:3868\"",
+            "weir.toml:3:11: `address` in [[diameter.connect]]: `dra:3868` is no address; write `tcp://dra:3868`",
+        ),
+        (
+            "[[diameter.connect]]\norigin_host = \"dra\"\naddress = \"tcp://dra:0\"",
+            "weir.toml:3:11: `address` in [[diameter.connect]]: `tcp://dra:0`: port 0 cannot be called",
+        ),
+        (
+            "[[diameter.connect]]\norigin_host = \"dra\"\naddress = \"tcp://dra\"\nretry = \"10ms\"",
+            "weir.toml:4:9: `retry` in [[diameter.connect]] is 10ms; allowed are 1s to 1h",
+        ),
+        (
+            "[diameter]\norigin_host = \"eir.x\"\n[[diameter.connect]]\norigin_host = \"EIR.x\"\naddress = \"tcp://a\"",
+            "weir.toml:4:15: `origin_host` in [[diameter.connect]]: `EIR.x` is this EIR itself; write the Origin-Host of the peer",
+        ),
+        (
+            "[[diameter.connect]]\norigin_host = \"a\"\naddress = \"tcp://a\"\n[[diameter.connect]]\norigin_host = \"A\"\naddress = \"tcp://a:3868\"",
+            "weir.toml:6:11: `address` in [[diameter.connect]]: `A` at `tcp://a:3868` is named twice",
+        ),
+    ] {
+        match parse(text) {
+            Err(error) if error.starts_with(want) => {}
+            other => wrong.push(format!("{text}\n  {other:?}\n  {want}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn peers_that_nobody_means_are_warned_of() {
+    for (text, part) in [
+        ("[diameter]\nunknown_peers = false", "nobody may connect"),
+        (
+            "[diameter]\nunknown_peers = false\n[diameter.allow]\norigin_host = \"*.x\"\n\
+             [[diameter.peer]]\norigin_host = \"a.x\"",
+            "let nobody in",
+        ),
+        (
+            "[diameter.deny]\norigin_host = \"*.x\"\n[[diameter.peer]]\norigin_host = \"a.x\"",
+            "it may not connect",
+        ),
+    ] {
+        let warnings = parse(&format!("{text}\n[register]\nsample = true"))
+            .unwrap()
+            .warnings();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains(part), "{warnings:?}");
     }
 }
 

@@ -118,6 +118,36 @@ fn a_broken_configuration_changes_nothing() {
 }
 
 #[test]
+fn sighup_applies_peers_and_the_level_of_the_log() {
+    let (dir, server) = start(false);
+    let path = dir.path().join("weir.toml");
+    let check = |host: &str| server.check(&[DEVICE, "--origin-host", host]);
+    check("bad.localdomain").ends(0);
+    let debug = || server.log.count("DEBUG");
+    assert!(debug() > 0);
+
+    let denied = "[diameter.deny]\norigin_host = \"bad.localdomain\"\n";
+    let text = config(false).replace("debug", "info");
+    // Nothing of a bad configuration is applied.
+    fs::write(&path, format!("{denied}network = \"127.0.0.1/8\"\n{text}")).unwrap();
+    server.signal(Signal::HUP);
+    let log = server.log.wait_for(REFUSED, 1);
+    assert!(log.contains("write `127.0.0.0/8`"), "{log}");
+    check("bad.localdomain").ends(0);
+
+    fs::write(&path, format!("{denied}{text}")).unwrap();
+    server.signal(Signal::HUP);
+    server.log.wait_for(RELOADED, 1);
+    let run = check("bad.localdomain").ends(1);
+    assert!(run.err.contains("DIAMETER_UNKNOWN_PEER (3010)"), "{run:?}");
+    check("good.localdomain").ends(0);
+    let log = server.log.wait_for("good.localdomain: closed", 1);
+    assert!(!log.contains("take effect at the next start"), "{log}");
+    let verdicts = "good.localdomain (127.0.0.1";
+    assert!(!log.contains(verdicts), "no answers at this level: {log}");
+}
+
+#[test]
 fn what_the_command_line_says_is_no_change_of_the_configuration() {
     // The tests' servers are all started with --listen.
     let (_dir, server) = start(false);

@@ -442,3 +442,24 @@ fn the_second_signal_ends_the_server_at_once() {
         .log
         .wait_for("stopped at once by the second signal", 1);
 }
+
+#[test]
+fn sigusr1_logs_the_table_of_peers() {
+    let dir = directory(&[(
+        "weir.toml",
+        "[register]\nsample = true\n[[diameter.peer]]\norigin_host = \"absent.localdomain\"\n\
+         [[diameter.connect]]\norigin_host = \"dra.localdomain\"\naddress = \"tcp://127.0.0.1:1\"\n",
+    )]);
+    let server = Serving::start_in(dir.path());
+    server.log.wait_for("calling dra.localdomain", 1);
+    server.signal(Signal::USR1);
+    let log = server
+        .log
+        .wait_for("calling dra.localdomain at tcp://127.0.0.1:1: waiting", 1);
+    let row = log
+        .lines()
+        .find(|line| line.starts_with("absent.localdomain "))
+        .unwrap();
+    assert!(row.ends_with(" down"), "{row}");
+    assert_eq!(server.verdict(WHITE), "whitelisted", "it serves on");
+}

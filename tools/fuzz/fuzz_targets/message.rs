@@ -60,8 +60,7 @@ fn answers(message: &Message<'_>) {
         assert_eq!(answers.len(), 1, "one answer to one request");
         weir_fuzz::assert_answers(message.bytes(), answers[0]);
     };
-    let capabilities =
-        capabilities::Capabilities::read(message).and_then(|read| read.negotiate(node));
+    let capabilities = capabilities::Capabilities::read(message).and_then(|read| read.negotiate());
     judge(&|out| capabilities::answer(message, node, &[], capabilities, out));
     judge(&|out| watchdog::answer(message, node, out));
     let _ = disconnect::read_request(message);
