@@ -103,6 +103,8 @@ counters! {
     over_limit,
     /// Connections turned away because their address is not admitted.
     denied,
+    /// Connections on which TLS was not agreed.
+    failed_handshakes,
     /// Connections whose CER was refused.
     refused,
     /// Of these, those of peers that are not admitted, or not by this name.

@@ -28,6 +28,7 @@ use crate::error::Failed;
 use crate::lists::LoadReport;
 use crate::load::{self, Previous};
 use crate::metrics::{Counters, Tally};
+use crate::net::tls::{Credentials, Tls};
 use crate::net::{Clock, Peers};
 use crate::policy::{Register, Rulebook};
 use crate::state::{self, Lock, Stamps, State};
@@ -63,6 +64,8 @@ pub struct Reloader {
     register: Arc<Register>,
     /// What was done.
     counters: Arc<Counters>,
+    /// What TLS is secured with.
+    tls: Option<Arc<Tls>>,
     /// Whom a change of the peers is told, if a server runs.
     peers: Option<Peers>,
     /// Sets the level of the log, if that can be set.
@@ -122,6 +125,7 @@ impl Reloader {
             lock: None,
             register,
             counters,
+            tls: None,
             peers: None,
             log: None,
         }
@@ -161,6 +165,13 @@ impl Reloader {
             self.lock = lock(config)?;
         }
         Ok(())
+    }
+
+    /// The same for a server with certificates, which are read again, too.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Arc<Tls>>) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// The same for a server whose peers the configuration names.
@@ -224,12 +235,16 @@ impl Reloader {
         self.seen = Fingerprint::of(self.path.as_deref(), &self.wanted);
         if let Some(path) = &self.path {
             let mut config = Config::load(path)?;
+            if let Some(tls) = &self.tls {
+                self.config.diameter.tls = config.diameter.tls.clone();
+                renew(tls, &config, &self.counters);
+            }
             let mut lasting = self.config.diameter.clone();
             lasting.take_peers(&config.diameter);
             let path = path.display();
             if config.diameter != lasting {
                 tracing::warn!(
-                    "{path}: changes of [diameter] take effect at the next start, but for those of peers"
+                    "{path}: changes of [diameter] take effect at the next start, but for those of peers and certificates"
                 );
             }
             if config.log.show_identities != self.config.log.show_identities {
@@ -494,6 +509,36 @@ pub(crate) fn lock(config: &Config) -> Result<Option<Lock>, Failed> {
             tracing::debug!("{}: {error}", state.dir().display());
             Ok(None)
         }
+    }
+}
+
+/// Reads certificates, keys and revocations again. What cannot be used changes
+/// nothing of them, and does not keep new lists from being used: peers that are
+/// connected go on asking.
+fn renew(tls: &Tls, config: &Config, counters: &Counters) {
+    let now = Clock::start().now().unix;
+    let refused = match Credentials::load(config, now) {
+        Ok(Some(credentials)) => {
+            let (until, warnings) = (credentials.until(), credentials.warnings().to_vec());
+            tls.publish(credentials);
+            tracing::info!("certificate reloaded: it is valid until {until}");
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+            return;
+        }
+        Ok(None) => {
+            "diameter.tls.certificate is set no longer; removing it takes a restart".to_owned()
+        }
+        Err(error) => error.to_string(),
+    };
+    counters.add(&mut Tally {
+        refused_reloads: 1,
+        ..Tally::default()
+    });
+    tracing::error!("certificate refused, the one in force stays: {refused}");
+    if let Some(warning) = tls.current().expiry(now) {
+        tracing::warn!("{warning}");
     }
 }
 

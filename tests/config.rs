@@ -56,6 +56,7 @@ fn every_key_is_in_the_printed_configuration() {
         ("[diameter]", ""),
         ("[diameter.allow]", ""),
         ("[diameter.deny]", ""),
+        ("[diameter.tls]", ""),
         ("[[diameter.peer]]", ""),
         ("[[diameter.connect]]", ""),
         ("[register]", ""),

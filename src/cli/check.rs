@@ -1,5 +1,7 @@
 //! `weir check`: a small S13 client for one question.
 
+mod series;
+
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -8,14 +10,15 @@ use clap::Args;
 use serde::Serialize;
 
 use super::explain::{parse_imsi, parse_svn};
+use super::transport::TransportArgs;
 use super::{print_json, printed};
 use crate::base::Node;
 use crate::base::node::{Limits, NodeSettings, is_identity};
-use crate::config::endpoint::DEFAULT_PORT;
+use crate::config::parse_duration;
 use crate::equipment::Imei;
 use crate::error::Failed;
 use crate::net::Clock;
-use crate::net::client::{Client, ClientError, ServerIdentity, number, text};
+use crate::net::client::{Carrier, Client, ClientError, ServerIdentity, number, text};
 use crate::s13::EquipmentStatus;
 use crate::s13::request::{IdentityCheck, compose};
 use crate::wire::code::ERROR_EQUIPMENT_UNKNOWN;
@@ -40,8 +43,9 @@ pub struct CheckArgs {
     #[arg(long, value_name = "NN")]
     pub svn: Option<String>,
 
-    /// The server: host or host:port; IPv6 addresses in brackets.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:3868")]
+    /// The server: host or host:port; IPv6 addresses in brackets. The port is
+    /// 3868 unless given, and 5868 with --tls.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1")]
     pub peer: String,
 
     /// Who to ask as. By default a name of its own, so that a check never
@@ -71,9 +75,23 @@ pub struct CheckArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = parse_seconds)]
     pub timeout: f64,
 
-    /// Print JSON.
+    /// Ask so many times, 0 for until stopped by a signal: one line each, and a
+    /// summary. A connection that is lost is opened again.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub repeat: u64,
+
+    /// How long after the beginning of one request the next one follows, such
+    /// as 200ms, 1s or 5m; 0s sends it as soon as the answer is there.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]
+    pub interval: Duration,
+
+    /// Print JSON; with --repeat, one object a line.
     #[arg(long)]
     pub json: bool,
+
+    /// How the server is reached.
+    #[command(flatten)]
+    pub transport: TransportArgs,
 }
 
 /// What the server answered.
@@ -114,7 +132,16 @@ impl CheckArgs {
             .enable_all()
             .build()
             .map_err(|error| Failed::new(format!("cannot start: {error}")))?;
-        let answer = runtime.block_on(self.ask())?;
+        let carrier = self.transport.carrier()?;
+        if self.repeat != 1 {
+            return runtime.block_on(series::run(self, &carrier, out));
+        }
+        let answer = runtime.block_on(async {
+            let mut session = self.open(&carrier).await?;
+            let answer = session.ask(self).await?;
+            session.close().await;
+            Ok::<_, Failed>(answer)
+        })?;
         match self.json {
             true => print_json(out, &answer)?,
             false => printed(print(out, &answer))?,
@@ -154,15 +181,28 @@ impl CheckArgs {
         Ok(())
     }
 
-    /// Connects, asks and disconnects.
-    async fn ask(&self) -> Result<Answer, Failed> {
+    /// Connects and exchanges capabilities.
+    async fn open(&self, carrier: &Carrier) -> Result<Session, Failed> {
         let patience = Duration::from_secs_f64(self.timeout);
-        let address = with_port(&self.peer);
-        let failed = |error: ClientError| match error {
-            ClientError::Connect(..) => Failed::new(format!(
-                "{error}\nIs a server running there? `weir serve` starts one on 127.0.0.1:3868; \
-                 --peer names another."
-            )),
+        let address = self.transport.address(&self.peer);
+        let client = Client::connect(&address, carrier, self.node(), patience).await;
+        let mut client = client.map_err(|error| self.failed(&address, error))?;
+        let server = client
+            .handshake()
+            .await
+            .map_err(|error| self.failed(&address, error))?;
+        Ok(Session {
+            client,
+            server,
+            address,
+        })
+    }
+
+    /// An error of the client, with what to do about it.
+    fn failed(&self, address: &str, error: ClientError) -> Failed {
+        let remedy = self.transport.remedy(&error);
+        match error {
+            ClientError::Connect(..) => Failed::new(format!("{error}{remedy}")),
             ClientError::Refused {
                 code: ResultCode::UNKNOWN_PEER,
                 ..
@@ -174,45 +214,8 @@ impl CheckArgs {
                     "{address}: what the server sent is no Diameter message: {error}"
                 ))
             }
-            other => Failed::new(format!("{address}: {other}")),
-        };
-        let mut client = Client::connect(&address, self.node(), patience)
-            .await
-            .map_err(failed)?;
-        let server = client.handshake().await.map_err(failed)?;
-
-        let session_id = format!(
-            "{};{};{}",
-            client.node().settings().origin_host,
-            client.node().settings().state_id,
-            std::process::id()
-        );
-        let check = IdentityCheck {
-            session_id: &session_id,
-            destination_host: self.destination_host.as_deref(),
-            destination_realm: self
-                .destination_realm
-                .as_deref()
-                .unwrap_or(&server.origin_realm),
-            imei: &self.imei,
-            software_version: self.svn.as_deref(),
-            user_name: self.imsi.as_deref(),
-        };
-        let mut request = BytesMut::new();
-        let identifiers = client.identifiers();
-        compose(&mut request, client.node(), identifiers, &check);
-        let clock = Clock::start();
-        let answer = client.exchange(&request).await.map_err(failed)?;
-        let round_trip = clock.now().uptime.0;
-        let Deframed::Message(message) = deframe(&answer, DEFAULT_MESSAGE_LEN_MAX) else {
-            return Err(Failed::new(format!(
-                "{address}: the answer is no Diameter message"
-            )));
-        };
-        let answer = self.read(&message, &server, round_trip);
-        // The question is answered; how the server says goodbye is its own.
-        let _ = tokio::time::timeout(FAREWELL, client.disconnect()).await;
-        Ok(answer)
+            other => Failed::new(format!("{address}: {other}{remedy}")),
+        }
     }
 
     /// What the answer says.
@@ -276,6 +279,61 @@ impl CheckArgs {
     }
 }
 
+/// A connection to a server that is ready for questions.
+struct Session {
+    /// The connection.
+    client: Client,
+    /// Who the server is.
+    server: ServerIdentity,
+    /// Where it is, for errors.
+    address: String,
+}
+
+impl Session {
+    /// Asks once.
+    async fn ask(&mut self, args: &CheckArgs) -> Result<Answer, Failed> {
+        let (client, address) = (&mut self.client, &self.address);
+        let identifiers = client.identifiers();
+        // Each question is a session of its own (RFC 6733 section 8.8).
+        let session_id = format!(
+            "{};{};{};{}",
+            client.node().settings().origin_host,
+            client.node().settings().state_id,
+            std::process::id(),
+            identifiers.0
+        );
+        let check = IdentityCheck {
+            session_id: &session_id,
+            destination_host: args.destination_host.as_deref(),
+            destination_realm: args
+                .destination_realm
+                .as_deref()
+                .unwrap_or(&self.server.origin_realm),
+            imei: &args.imei,
+            software_version: args.svn.as_deref(),
+            user_name: args.imsi.as_deref(),
+        };
+        let mut request = BytesMut::new();
+        compose(&mut request, client.node(), identifiers, &check);
+        let clock = Clock::start();
+        let answer = client.exchange(&request).await;
+        let answer = answer.map_err(|error| args.failed(address, error))?;
+        let round_trip = clock.now().uptime.0;
+        let Deframed::Message(message) = deframe(&answer, DEFAULT_MESSAGE_LEN_MAX) else {
+            return Err(Failed::new(format!(
+                "{address}: the answer is no Diameter message"
+            )));
+        };
+        Ok(args.read(&message, &self.server, round_trip))
+    }
+
+    /// Disconnects.
+    async fn close(self) {
+        // The question is answered; how the server says goodbye is its own.
+        let _ = tokio::time::timeout(FAREWELL, self.client.disconnect()).await;
+    }
+}
+
 /// Prints an answer for people.
 fn print(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
     writeln!(out, "{}: {}", answer.imei, answer.verdict)?;
@@ -299,25 +357,8 @@ fn print(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
         .origin_host
         .as_deref()
         .unwrap_or("a server without a name");
-    #[expect(clippy::cast_precision_loss, reason = "for people")]
-    let millis = answer.round_trip_micros as f64 / 1000.0;
+    let millis = series::millis(answer.round_trip_micros);
     writeln!(out, "  answered by          {server} in {millis:.3} ms")
-}
-
-/// `peer` with the default port if it has none.
-pub(super) fn with_port(peer: &str) -> String {
-    let has_port = match peer.rsplit_once(':') {
-        // Within the brackets, or in a bare IPv6 address.
-        Some((front, port)) => {
-            !port.contains(']') && (front.ends_with(']') || !front.contains(':'))
-        }
-        None => false,
-    };
-    match has_port {
-        true => peer.to_owned(),
-        false if peer.contains(':') && !peer.starts_with('[') => format!("[{peer}]:{DEFAULT_PORT}"),
-        false => format!("{peer}:{DEFAULT_PORT}"),
-    }
 }
 
 /// A number of seconds on the command line.
@@ -332,23 +373,15 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_are_added_where_none_is() {
-        let cases = [
-            ("eir", "eir:3868"),
-            ("eir:1", "eir:1"),
-            ("127.0.0.1", "127.0.0.1:3868"),
-            ("127.0.0.1:1", "127.0.0.1:1"),
-            ("[::1]", "[::1]:3868"),
-            ("[::1]:1", "[::1]:1"),
-            ("::1", "[::1]:3868"),
-        ];
-        for (peer, want) in cases {
-            assert_eq!(with_port(peer), want);
-        }
+/// A duration on the command line.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text)
+        .ok_or_else(|| "write a number and ms, s, m or h, as in 1s".to_owned())?;
+    match interval <= INTERVAL_MAX {
+        true => Ok(interval),
+        false => Err("must be a day at most".to_owned()),
     }
 }
+
+/// The longest interval: longer ones are a calendar's.
+const INTERVAL_MAX: Duration = Duration::from_secs(24 * 3600);

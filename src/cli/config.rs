@@ -10,6 +10,8 @@ use crate::config::Config;
 use crate::error::Failed;
 use crate::lists::ListReport;
 use crate::load::{self, Previous};
+use crate::net::Clock;
+use crate::net::tls::Credentials;
 use crate::state::State;
 
 use super::{print_json, printed};
@@ -17,8 +19,8 @@ use super::{print_json, printed};
 /// Print the default configuration with a comment on every key, or check one.
 #[derive(Clone, Debug, Args)]
 pub struct ConfigArgs {
-    /// Check this configuration and all the lists that it names, as a start
-    /// of the server would.
+    /// Check this configuration and all the lists and certificates that it
+    /// names, as a start of the server would.
     #[arg(long, value_name = "FILE")]
     pub check: Option<PathBuf>,
 
@@ -56,6 +58,8 @@ fn check(path: &Path) -> Result<Checked, Failed> {
     // Against what was in force last, as a start of the server would.
     let previous = State::of(&config).map_or_else(Previous::default, |state| state.previous());
     let loaded = load::load_after(&config, &previous)?;
+    let credentials = Credentials::load(&config, Clock::start().now().unix)?;
+    let tls_warnings = credentials.iter().flat_map(Credentials::warnings).cloned();
     let policies = loaded.rulebook.policies();
     Ok(Checked {
         ok: true,
@@ -64,7 +68,7 @@ fn check(path: &Path) -> Result<Checked, Failed> {
         peers: config.diameter.peers.len(),
         unknown_peers: config.diameter.unknown_peers,
         policies: policies.map(|(_, name)| name.to_owned()).collect(),
-        warnings: loaded.report.all_warnings().collect(),
+        warnings: loaded.report.all_warnings().chain(tls_warnings).collect(),
         lists: loaded.report.lists,
     })
 }

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod replay;
 pub mod restore;
 pub mod serve;
+pub mod transport;
 
 use std::io::{self, Write};
 use std::path::Path;

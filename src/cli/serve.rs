@@ -15,11 +15,12 @@ use tracing_subscriber::EnvFilter;
 use super::configuration;
 use crate::base::Node;
 use crate::base::node::{Limits, NodeSettings, is_identity};
-use crate::config::{Config, Endpoint, LogLevel};
+use crate::config::{ClientCertificates, Config, Diameter, Endpoint, LogLevel, Transport};
 use crate::error::Failed;
 use crate::lists::LoadReport;
 use crate::load::{self, Previous};
 use crate::metrics::Counters;
+use crate::net::tls::Tls;
 use crate::net::{Clock, Listening, Peers, Server};
 use crate::policy::Register;
 use crate::reload::{self, Fingerprint, Reloader, SetLevel};
@@ -28,6 +29,9 @@ use crate::state::State;
 /// How often the counters are logged while they change: often enough for a
 /// look at the log, too seldom to fill it.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often the end of a certificate is told of.
+const REMIND_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
 /// Run the server. Without a configuration it listens on 127.0.0.1:3868 and
 /// knows a built-in register of test IMEIs.
@@ -56,7 +60,7 @@ pub struct ServeArgs {
 /// What the signals do.
 const SIGNALS: &str = "\
 Signals:
-  SIGHUP            reads the configuration's lists, policies and peers again
+  SIGHUP            reads the configuration's lists, policies, peers and certificates again
   SIGUSR1           logs the table of peers
   SIGTERM, SIGINT   disconnects all peers in order (DPR cause REBOOTING) and stops;
                     the second one stops at once";
@@ -99,6 +103,7 @@ impl ServeArgs {
                     .since(seen)
                     .with_peers(server.peers())
                     .with_log(set_level)
+                    .with_tls(server.tls().cloned())
                     .after(Previous::of(&loaded.report))
                     .holding(lock);
             let reload = reloader.spawn()?;
@@ -112,6 +117,7 @@ impl ServeArgs {
             }
             let peers = server.peers();
             let report = tokio::spawn(report(Arc::clone(&counters)));
+            let remind = server.tls().cloned().map(|tls| tokio::spawn(remind(tls)));
             let (stop, stopped) = oneshot::channel();
             let stopped = async {
                 // Fails only when nobody is left to stop the server.
@@ -124,6 +130,7 @@ impl ServeArgs {
                 }
             };
             report.abort();
+            remind.inspect(tokio::task::JoinHandle::abort);
             tracing::info!("stopped; {}", counters.total());
             result
         })
@@ -180,13 +187,13 @@ impl ServeArgs {
             let warning = reload::loggable(&warning, config);
             writeln!(out, "  warning       {warning}")?;
         }
+        let tls = server.tls().map(|tls| tls.current());
+        for warning in tls.iter().flat_map(|tls| tls.warnings()) {
+            writeln!(out, "  warning       {warning}")?;
+        }
         let weir = std::env::args_os().next();
         let weir = weir.map_or_else(|| "weir".to_owned(), |weir| quoted(&weir.to_string_lossy()));
-        let first = server.listening().find_map(Listening::address);
-        let peer = match first.map(reachable) {
-            Some(address) if address != DEFAULT_PEER => format!(" --peer {address}"),
-            _ => String::new(),
-        };
+        let peer = way_to(config, server);
         let config = match &self.config {
             Some(path) => format!(" -c {}", quoted(&path.to_string_lossy())),
             None => String::new(),
@@ -196,6 +203,32 @@ impl ServeArgs {
         writeln!(out, "  {weir} explain 490154203237518{config}")?;
         out.flush()
     }
+}
+
+/// The options with which `weir check` reaches a server: over TCP if it can.
+fn way_to(config: &Config, server: &Server) -> String {
+    let plain = |listening: &&Listening| listening.transport == Transport::Tcp;
+    let listening = server.listening().find(plain);
+    let Some(listening) = listening.or_else(|| server.listening().next()) else {
+        return String::new();
+    };
+    let peer = match listening.address().map(reachable) {
+        Some(address) if address != DEFAULT_PEER => format!(" --peer {address}"),
+        _ => String::new(),
+    };
+    if listening.transport != Transport::Tls {
+        return peer;
+    }
+    let Diameter {
+        origin_host, tls, ..
+    } = &config.diameter;
+    let ca = tls.ca.as_ref().map(|ca| config.base_dir.join(ca));
+    let ca = ca.map_or_else(|| "FILE".to_owned(), |ca| quoted(&ca.to_string_lossy()));
+    let own = match tls.client_certificates {
+        ClientCertificates::Required => " --cert FILE --key FILE",
+        ClientCertificates::Optional | ClientCertificates::None => "",
+    };
+    format!("{peer} --tls --ca {ca} --server-name {origin_host}{own}")
 }
 
 /// Where `weir check` asks unless it is told otherwise.
@@ -323,6 +356,17 @@ async fn report(counters: Arc<Counters>) {
         if total != last {
             tracing::info!("{} peers; {total}", counters.peers());
             last = total;
+        }
+    }
+}
+
+/// Tells every day that the certificate ends soon, or has ended; the first day
+/// is the banner's.
+async fn remind(tls: Arc<Tls>) {
+    loop {
+        tokio::time::sleep(REMIND_INTERVAL).await;
+        if let Some(warning) = tls.current().expiry(Clock::start().now().unix) {
+            tracing::warn!("{warning}");
         }
     }
 }

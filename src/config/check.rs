@@ -2,6 +2,7 @@
 //! unique, names that must exist.
 
 mod peers;
+mod tls;
 
 use core::fmt::Display;
 use core::time::Duration;
@@ -51,6 +52,19 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         );
     }
     warnings.extend(peers::warnings(&config.diameter));
+    warnings.extend(tls::warning(&config.diameter));
+    warnings.extend(peers::warnings(&config.diameter));
+    warnings.extend(tls::warning(&config.diameter));
+    let tls = &config.diameter.tls;
+    if tls.verify_identity && tls.client_certificates != ClientCertificates::Required {
+        let why = match tls.client_certificates {
+            ClientCertificates::Optional => "of a peer that shows no certificate the",
+            _ => "no peer is asked for a certificate, and its",
+        };
+        warnings.push(format!(
+            "diameter.tls.verify_identity is true, but {why} name is taken on its word"
+        ));
+    }
     if let Some(status) = config.register.override_status {
         warnings.push(format!(
             "override is set: every request is answered {status}, whatever the lists say"
@@ -177,6 +191,7 @@ impl Check {
             );
             self.fault(&[&"diameter", &"max_message"], message);
         }
+        self.tls(diameter);
         self.peers(diameter);
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::endpoint::Endpoint;
 use super::peers::{Access, Connect, DEFAULT_CONNECTIONS_PER_PEER, Peer};
 use super::text;
+use super::tls::Tls;
 
 /// The Origin-Host that a fresh installation answers with: the EIR of the test
 /// network 001/01, in the form of TS 23.003 clause 19.4.2.
@@ -122,6 +123,8 @@ pub struct Diameter {
     pub allow: Access,
     /// Peers that may not connect in any case.
     pub deny: Access,
+    /// Certificates, for addresses with `tls://`.
+    pub tls: Tls,
     /// The peers that are known.
     #[serde(rename = "peer")]
     pub peers: Vec<Peer>,
@@ -149,6 +152,7 @@ impl Default for Diameter {
             connections_per_peer: DEFAULT_CONNECTIONS_PER_PEER,
             allow: Access::default(),
             deny: Access::default(),
+            tls: Tls::default(),
             peers: Vec::new(),
             connect: Vec::new(),
         }

@@ -21,6 +21,7 @@ pub mod endpoint;
 mod locate;
 pub mod peers;
 mod text;
+pub mod tls;
 
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,8 @@ pub use self::endpoint::{Endpoint, Transport};
 pub use self::locate::{ConfigError, Problem};
 pub use self::peers::{Access, Connect, Peer};
 pub use self::text::MaxChange;
+pub(crate) use self::text::parse_duration;
+pub use self::tls::{ClientCertificates, Tls, TlsVersion};
 pub use crate::lists::ListFormat;
 
 //----------- Config ----------------------------------------------------------

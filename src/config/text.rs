@@ -107,7 +107,7 @@ pub(super) mod duration {
 }
 
 /// Reads a number with a unit.
-fn parse_duration(text: &str) -> Option<core::time::Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<core::time::Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
     let number: u64 = number.parse().ok()?;

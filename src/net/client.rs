@@ -1,26 +1,31 @@
 //! A small Diameter client: connects, exchanges capabilities, and pairs
 //! answers with requests. For `weir check`, live replay and tests.
 
+mod transport;
+
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::codec::Decoder;
 
+pub use self::transport::Carrier;
+use self::transport::Transport;
 use super::codec::MessageCodec;
+use super::tls::words;
 use super::{host_address, seed};
-use crate::base::{Node, capabilities, watchdog};
+use crate::base::disconnect::{DisconnectCause, compose_request};
+use crate::base::{Answer, Envelope, Node, capabilities, watchdog};
 use crate::wire::{CommandCode, Deframed, Message, ResultCode, deframe, dictionary};
 
 /// A connection to a Diameter server.
 #[derive(Debug)]
 pub struct Client {
-    /// The socket.
-    stream: TcpStream,
+    /// What carries the messages.
+    transport: Transport,
     /// Who we say we are.
     node: Node,
     /// Framing.
@@ -39,12 +44,21 @@ pub enum ClientError {
     /// No transport connection.
     #[error("cannot connect to {0}: {1}")]
     Connect(String, io::Error),
+    /// No agreement on TLS.
+    #[error("no TLS with the server: {0}")]
+    Tls(String),
+    /// The server speaks TLS, and the client does not.
+    #[error("the server speaks TLS on this port")]
+    SpeaksTls,
     /// The server did not answer in time.
     #[error("no answer within {} s", .0.as_secs_f64())]
     Timeout(Duration),
     /// The server closed the connection.
     #[error("the server closed the connection instead of answering")]
     Closed,
+    /// The server disconnected in order.
+    #[error("the server has disconnected")]
+    Disconnected,
     /// The transport failed, or what came is no Diameter.
     #[error("the connection failed: {0}")]
     Transport(#[from] io::Error),
@@ -85,21 +99,21 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When nothing accepts the connection within `patience`.
+    /// When nothing accepts the connection within `patience`, or TLS is wanted
+    /// and not agreed.
     pub async fn connect(
         address: &str,
+        carrier: &Carrier,
         node: Node,
         patience: Duration,
     ) -> Result<Self, ClientError> {
-        let connected = timeout(patience, TcpStream::connect(address)).await;
-        let stream = connected
-            .map_err(|_| ClientError::Timeout(patience))?
-            .map_err(|error| ClientError::Connect(address.to_owned(), error))?;
-        stream.set_nodelay(true)?;
+        let transport = timeout(patience, Transport::connect(address, carrier))
+            .await
+            .map_err(|_| ClientError::Timeout(patience))??;
         #[expect(clippy::cast_possible_truncation, reason = "any 32 bits do")]
         let next = seed() as u32;
         Ok(Self {
-            stream,
+            transport,
             node,
             codec: MessageCodec::default(),
             input: BytesMut::new(),
@@ -114,13 +128,13 @@ impl Client {
         &self.node
     }
 
-    /// The local address.
+    /// The local addresses, at least one.
     ///
     /// # Errors
     ///
     /// When the socket is dead.
-    pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.stream.local_addr()
+    pub fn local_addresses(&self) -> io::Result<Vec<IpAddr>> {
+        self.transport.local_addresses()
     }
 
     /// Fresh Hop-by-Hop and End-to-End Identifiers.
@@ -135,10 +149,14 @@ impl Client {
     ///
     /// [`ClientError::Refused`] when the server does not want us.
     pub async fn handshake(&mut self) -> Result<ServerIdentity, ClientError> {
-        let address = host_address(self.local_address()?.ip());
+        let addresses: Vec<_> = self
+            .local_addresses()?
+            .into_iter()
+            .map(host_address)
+            .collect();
         let identifiers = self.identifiers();
         let mut cer = BytesMut::new();
-        capabilities::compose_request(&mut cer, &self.node, identifiers, &[address]);
+        capabilities::compose_request(&mut cer, &self.node, identifiers, &addresses);
         let cea = self.exchange(&cer).await?;
         let Deframed::Message(cea) = deframe(&cea, self.codec.message_len_max) else {
             return Err(ClientError::Closed);
@@ -182,13 +200,13 @@ impl Client {
             .map_err(|_| ClientError::Timeout(patience))?
     }
 
-    /// Sends bytes as they are.
+    /// Sends a message as it is.
     ///
     /// # Errors
     ///
     /// When the connection fails.
-    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
-        Ok(self.stream.write_all(bytes).await?)
+    pub async fn send(&mut self, message: &[u8]) -> Result<(), ClientError> {
+        self.transport.send(message).await.map_err(failed)
     }
 
     /// The next message from the server that is no DWR; those are answered
@@ -198,25 +216,80 @@ impl Client {
     ///
     /// When the connection fails or is closed.
     pub async fn receive(&mut self) -> Result<Bytes, ClientError> {
-        use tokio::io::AsyncReadExt;
         loop {
-            while let Some(bytes) = self.codec.decode(&mut self.input)? {
-                let Deframed::Message(message) = deframe(&bytes, self.codec.message_len_max) else {
-                    continue;
-                };
-                let header = message.header();
-                if header.is_request() && header.command == CommandCode::DEVICE_WATCHDOG {
-                    let mut dwa = BytesMut::new();
-                    watchdog::answer(&message, &self.node, &mut dwa);
-                    self.stream.write_all(&dwa).await?;
-                    continue;
+            while let Some(bytes) = self.decode()? {
+                if !self.answer_watchdog(&bytes).await? {
+                    return Ok(bytes);
                 }
-                return Ok(bytes);
             }
-            if self.stream.read_buf(&mut self.input).await? == 0 {
-                return Err(ClientError::Closed);
+            self.fill().await?;
+        }
+    }
+
+    /// Waits for so long, and keeps the connection meanwhile: watchdog
+    /// requests are answered, and so is a disconnect request, which ends it.
+    ///
+    /// # Errors
+    ///
+    /// When the connection ends.
+    pub async fn idle(&mut self, span: Duration) -> Result<(), ClientError> {
+        let mut over = pin!(sleep(span));
+        loop {
+            while let Some(bytes) = self.decode()? {
+                if !self.answer_watchdog(&bytes).await? {
+                    self.answer_disconnect(&bytes).await?;
+                }
+            }
+            // Only reading is given up when the time is over: a message that
+            // was half sent could not be taken back.
+            tokio::select! {
+                filled = self.fill() => filled?,
+                () = &mut over => return Ok(()),
             }
         }
+    }
+
+    /// The next message that was received whole.
+    fn decode(&mut self) -> Result<Option<Bytes>, ClientError> {
+        let is_tls = self.input.starts_with(&TLS_RECORD) && self.transport.is_plain();
+        match self.codec.decode(&mut self.input) {
+            Err(_) if is_tls => Err(ClientError::SpeaksTls),
+            decoded => Ok(decoded?),
+        }
+    }
+
+    /// Receives more. May be given up without loss.
+    async fn fill(&mut self) -> Result<(), ClientError> {
+        match self.transport.receive(&mut self.input).await {
+            Ok(0) => Err(ClientError::Closed),
+            Ok(_) => Ok(()),
+            // TLS that ends without saying so: nothing of a message is missing
+            // that its length would not tell.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(ClientError::Closed),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Answers a message if it is a DWR; tells whether it was.
+    async fn answer_watchdog(&mut self, bytes: &[u8]) -> Result<bool, ClientError> {
+        let Some(request) = request(bytes, CommandCode::DEVICE_WATCHDOG) else {
+            return Ok(false);
+        };
+        let mut dwa = BytesMut::new();
+        watchdog::answer(&request, &self.node, &mut dwa);
+        self.send(&dwa).await?;
+        Ok(true)
+    }
+
+    /// Answers a message if it is a DPR, after which the connection is over.
+    async fn answer_disconnect(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
+        let Some(request) = request(bytes, CommandCode::DISCONNECT_PEER) else {
+            return Ok(());
+        };
+        let mut dpa = BytesMut::new();
+        Answer::success(&mut dpa, Envelope::of(&request), &self.node).finish();
+        self.send(&dpa).await?;
+        Err(ClientError::Disconnected)
     }
 
     /// Disconnects in order: DPR, DPA, close.
@@ -225,14 +298,34 @@ impl Client {
     ///
     /// When the DPR is not answered.
     pub async fn disconnect(mut self) -> Result<(), ClientError> {
-        use crate::base::disconnect::{DisconnectCause, compose_request};
         let identifiers = self.identifiers();
         let mut dpr = BytesMut::new();
         // Cause 2, as this client will not come back.
         let cause = DisconnectCause::DO_NOT_WANT_TO_TALK_TO_YOU;
         compose_request(&mut dpr, &self.node, identifiers, cause);
         self.exchange(&dpr).await?;
-        Ok(self.stream.shutdown().await?)
+        Ok(self.transport.close().await?)
+    }
+}
+
+/// How an alert of TLS begins, which a server sends that was spoken to without:
+/// its type, and the version of the record.
+const TLS_RECORD: [u8; 2] = [21, 3];
+
+/// A message, if it is a request with this command.
+fn request(bytes: &[u8], command: CommandCode) -> Option<Message<'_>> {
+    let Deframed::Message(message) = deframe(bytes, bytes.len()) else {
+        return None;
+    };
+    let header = message.header();
+    (header.is_request() && header.command == command).then_some(message)
+}
+
+/// What a failure of the transport means.
+fn failed(error: io::Error) -> ClientError {
+    match words::explain(&error) {
+        Some(words) => ClientError::Tls(words),
+        None => ClientError::Transport(error),
     }
 }
 

@@ -22,6 +22,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::TlsStream;
 
 use super::directory::Orders;
 use super::driver::{self, Outcome, Role};
@@ -138,6 +139,8 @@ enum Attempt {
 enum Connected {
     /// Over TCP.
     Tcp((TcpStream, Ends)),
+    /// Over TLS; its state is large.
+    Tls(Box<(TlsStream<TcpStream>, Ends)>),
 }
 
 /// How long to wait before the next attempt.
@@ -197,17 +200,43 @@ impl Caller {
         }
         let connected = match address.transport {
             Kind::Tcp => connect_tcp(address).await.map(Connected::Tcp),
-            kind @ (Kind::Tls | Kind::Sctp) => {
-                Err(format!("{kind}:// cannot be called by this version"))
-            }
+            Kind::Tls => self.connect_tls().await.map(Connected::Tls),
+            kind @ Kind::Sctp => Err(format!("{kind}:// cannot be called by this version")),
         };
         connected.map_err(Attempt::Failed)
+    }
+
+    /// Connects over TLS. The peer's certificate must be for its Origin-Host,
+    /// or where that is not asked for, for the host that is connected to.
+    async fn connect_tls(&self) -> Result<Box<(TlsStream<TcpStream>, Ends)>, String> {
+        let Connect {
+            address,
+            origin_host,
+            ..
+        } = &self.call.connect;
+        let credentials = self.shared.tls.as_ref().map(|tls| tls.current());
+        let credentials = credentials.ok_or("[diameter.tls] names no certificate")?;
+        let (stream, mut ends) = connect_tcp(address).await?;
+        let stream = timeout(
+            self.shared.node.limits().handshake,
+            credentials.connect(origin_host, address, stream),
+        );
+        let stream = stream
+            .await
+            .map_err(|_| "no TLS with it: it did not finish in time".to_owned())?
+            .map_err(|why| format!("no TLS with it: {why}"))?;
+        ends.kind = Kind::Tls;
+        Ok(Box::new((TlsStream::from(stream), ends)))
     }
 
     /// Talks to the peer until the connection ends.
     async fn converse(&self, connected: Connected) -> Attempt {
         match connected {
             Connected::Tcp((stream, ends)) => self.converse_over(Stream::new(stream), ends).await,
+            Connected::Tls(connected) => {
+                let (stream, ends) = *connected;
+                self.converse_over(Stream::new(stream), ends).await
+            }
         }
     }
 
@@ -380,6 +409,7 @@ async fn open_tcp(remote: SocketAddr) -> io::Result<(TcpStream, Ends)> {
         kind: Kind::Tcp,
         local: vec![stream.local_addr()?],
         remote,
+        certified: None,
     };
     Ok((stream, ends))
 }

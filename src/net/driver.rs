@@ -23,6 +23,7 @@ use tokio::time::{Sleep, sleep_until, timeout};
 use super::directory::{Applicant, COMMANDS, Command, Orders, Place};
 use super::peers::{Call, CallStatus, Direction, Link};
 use super::throttle::Sampler;
+use super::tls::CertifiedNames;
 use super::transport::{Ends, Received, Transport};
 use super::{Shared, host_address, seed};
 use crate::base::disconnect::DisconnectCause;
@@ -122,6 +123,8 @@ struct Driver<'a, T> {
     remote: SocketAddr,
     /// What the transport is.
     kind: Kind,
+    /// The names one of which the peer must have.
+    certified: Option<CertifiedNames>,
     /// What others may see of it.
     link: Arc<Link>,
     /// Where to show how the call stands, if it was us who opened it.
@@ -177,12 +180,14 @@ impl<'a, T: Transport> Driver<'a, T> {
             kind,
             local,
             remote,
+            certified,
         } = ends;
         let begun = (shared.clock.now().unix, since);
         Self {
             shared,
             remote,
             kind,
+            certified,
             link: Arc::new(Link::new(kind, local, remote, direction, begun)),
             call: None,
             transport,
@@ -264,6 +269,12 @@ impl<'a, T: Transport> Driver<'a, T> {
                 return End::Protocol(ending);
             }
             if let Some(peer) = self.connection.claim().filter(|_| !claiming) {
+                let covers = |names: &CertifiedNames| names.cover(&peer.origin_host);
+                if !self.certified.as_ref().is_none_or(covers) {
+                    let refused = Decision::Refused(Refusal::NotCertified);
+                    self.connection.resolve_claim(refused);
+                    continue;
+                }
                 let directory = Arc::clone(&self.shared.directory);
                 claim = Box::pin(directory.claim(peer.clone(), self.applicant()));
                 claiming = true;

@@ -9,10 +9,13 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
+use tokio_rustls::TlsStream;
 
 use super::directory::Orders;
 use super::driver::Role;
 use super::stream::Stream;
+use super::tls::Tls;
 use super::transport::{Ends, Transport};
 use super::{Listening, Shared, driver, host_address};
 use crate::config::{Endpoint, Transport as Kind};
@@ -38,15 +41,30 @@ pub(super) struct Listener {
     pub(super) listening: Listening,
     /// The socket.
     socket: TcpListener,
+    /// What its connections are secured with.
+    tls: Option<Arc<Tls>>,
 }
 
 /// Opens the listening sockets of one configured endpoint: several, when its
 /// name has several addresses.
-pub(super) async fn bind(endpoint: &Endpoint, listeners: &mut Vec<Listener>) -> Result<(), Failed> {
+pub(super) async fn bind(
+    endpoint: &Endpoint,
+    tls: Option<&Arc<Tls>>,
+    listeners: &mut Vec<Listener>,
+) -> Result<(), Failed> {
     let failed = |why: &str| Failed::new(format!("cannot listen on {endpoint}: {why}"));
+    let tls = match (endpoint.transport, tls) {
+        (Kind::Tls, None) => {
+            return Err(failed(
+                "[diameter.tls] of the configuration names no certificate",
+            ));
+        }
+        (Kind::Tls, Some(tls)) => Some(tls),
+        _ => None,
+    };
     match endpoint.transport {
-        Kind::Tcp => {}
-        Kind::Tls | Kind::Sctp => return Err(failed("not supported by this version")),
+        Kind::Tcp | Kind::Tls => {}
+        Kind::Sctp => return Err(failed("not supported by this version")),
     }
     for resolved in resolve(endpoint).await.map_err(|why| failed(&why))? {
         let socket = listen(resolved).map_err(|error| failed(&explain(&error, resolved)))?;
@@ -59,6 +77,7 @@ pub(super) async fn bind(endpoint: &Endpoint, listeners: &mut Vec<Listener>) -> 
                 addresses: vec![address],
             },
             socket,
+            tls: tls.cloned(),
         });
     }
     Ok(())
@@ -134,7 +153,7 @@ impl Door {
     pub(super) async fn open(self, listener: Listener) {
         loop {
             match listener.socket.accept().await {
-                Ok((stream, remote)) => self.admit(stream, remote),
+                Ok((stream, remote)) => self.admit(stream, remote, listener.tls.as_ref()),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     self.shared
@@ -147,7 +166,7 @@ impl Door {
     }
 
     /// Starts the task of a new connection, or turns it away.
-    fn admit(&self, stream: TcpStream, remote: SocketAddr) {
+    fn admit(&self, stream: TcpStream, remote: SocketAddr, tls: Option<&Arc<Tls>>) {
         let Some(permit) = self.permit(remote) else {
             let mut refused = Stream::new(stream);
             refused.abort();
@@ -167,8 +186,56 @@ impl Door {
             kind: Kind::Tcp,
             local,
             remote,
+            certified: None,
         };
-        self.serve(Stream::new(stream), ends, permit);
+        match tls {
+            None => self.serve(Stream::new(stream), ends, permit),
+            Some(tls) => self.secure(stream, ends, Arc::clone(tls), permit),
+        }
+    }
+
+    /// Starts the task of a connection that begins with the handshake of TLS.
+    /// The time for that is part of the time until the capabilities exchange.
+    fn secure(
+        &self,
+        stream: TcpStream,
+        mut ends: Ends,
+        tls: Arc<Tls>,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let Self {
+            shared, mut orders, ..
+        } = self.clone();
+        let since = shared.clock.now().uptime;
+        tokio::spawn(async move {
+            let gauge = shared.counters.connection();
+            let limit = shared.node.limits().handshake;
+            let accepted = tokio::select! {
+                accepted = timeout(limit, tls.accept(stream)) => accepted,
+                _ = orders.wait_for(|orders| orders.leave.is_some()) => return,
+            };
+            drop(gauge);
+            let why = match accepted {
+                Ok(Ok(accepted)) => {
+                    ends.kind = Kind::Tls;
+                    ends.certified = accepted.names;
+                    let stream = Stream::new(TlsStream::from(accepted.stream));
+                    driver::drive(stream, ends, Role::Accepted, since, shared, orders).await;
+                    drop(permit);
+                    return;
+                }
+                Ok(Err(why)) => why,
+                Err(_) => format!("it did not finish within {} s", limit.as_secs()),
+            };
+            shared.counters.add(&mut Tally {
+                failed_handshakes: 1,
+                ..Tally::default()
+            });
+            let remote = ends.remote;
+            shared
+                .throttle
+                .warn("tls", || format!("{remote}: no TLS with it: {why}"));
+        });
     }
 
     /// A permit for a connection; `None`, counted and logged, if its address is

@@ -24,6 +24,7 @@ mod listener;
 mod peers;
 mod stream;
 mod throttle;
+pub mod tls;
 mod transport;
 
 use std::fmt;
@@ -47,6 +48,7 @@ pub use self::peers::{CallRow, ConnectionRow, Direction, LinkState, PeerRow, Pee
 use self::directory::{Directory, Orders};
 use self::listener::{Door, Listener};
 use self::throttle::{Sampler, Throttle};
+use self::tls::Tls;
 
 /// Both clocks, as one thing to ask for the time.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +104,8 @@ struct Shared {
     counters: Arc<Counters>,
     /// Which connection each peer holds.
     directory: Arc<Directory>,
+    /// What connections over TLS are secured with.
+    tls: Option<Arc<Tls>>,
     /// The time.
     clock: Clock,
     /// How long a peer may leave its answers unread.
@@ -128,20 +132,24 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens all listening sockets of the configuration.
+    /// Reads the certificates and opens all listening sockets of the
+    /// configuration.
     ///
     /// # Errors
     ///
-    /// The address that cannot be listened on, and why.
+    /// The file that cannot be used, or the address that cannot be listened
+    /// on, and why.
     pub async fn bind(
         config: &Config,
         node: Arc<Node>,
         register: Arc<Register>,
         counters: Arc<Counters>,
     ) -> Result<Self, Failed> {
+        let clock = Clock::start();
+        let tls = Tls::open(config, clock.now().unix)?;
         let mut listeners = Vec::new();
         for address in &config.diameter.listen {
-            listener::bind(address, &mut listeners).await?;
+            listener::bind(address, tls.as_ref(), &mut listeners).await?;
         }
         let connections_max = u32::try_from(config.diameter.max_connections).unwrap_or(u32::MAX);
         let orders = Orders {
@@ -155,7 +163,8 @@ impl Server {
             register,
             counters,
             directory: Arc::new(directory),
-            clock: Clock::start(),
+            tls,
+            clock,
             write_timeout: config.diameter.write_timeout,
             show_identities: config.log.show_identities,
             throttle: Throttle::default(),
@@ -167,6 +176,12 @@ impl Server {
             connections: Arc::new(Semaphore::new(config.diameter.max_connections)),
             connections_max,
         })
+    }
+
+    /// What connections over TLS are secured with, for reloads.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.shared.tls.as_ref()
     }
 
     /// What is listened on, ports resolved.

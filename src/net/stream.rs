@@ -9,6 +9,7 @@ use bytes::{Buf, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
 use tokio_util::io::poll_read_buf;
 
 use super::transport::{Received, Transport};
@@ -34,6 +35,12 @@ pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
 impl ByteStream for TcpStream {
     fn socket(&self) -> &TcpStream {
         self
+    }
+}
+
+impl ByteStream for TlsStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
     }
 }
 
@@ -112,7 +119,12 @@ impl<S: ByteStream> Transport for Stream<S> {
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
         self.input.reserve(self.read_len);
-        let received = ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input))?;
+        let received = match ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input)) {
+            // TLS that ends without saying so: whether a message was cut off
+            // is told by its length.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            received => received?,
+        };
         if received == 0 {
             return Poll::Ready(Ok(Received::End));
         }

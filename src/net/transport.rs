@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 
+use super::tls::CertifiedNames;
 use crate::config::Transport as Kind;
 use crate::connection::Connection;
 use crate::policy::Rulebook;
@@ -80,4 +81,7 @@ pub(super) struct Ends {
     /// The peer's address, the primary one where it has several; for logs
     /// only, as peers are known by name.
     pub(super) remote: SocketAddr,
+    /// The names one of which the peer must have, by its certificate; any
+    /// where no certificate speaks for it.
+    pub(super) certified: Option<CertifiedNames>,
 }

@@ -2,10 +2,14 @@
 //! what it does with files and signals.
 #![cfg(feature = "server")]
 
+#[path = "../support/certificates.rs"]
+#[expect(dead_code, reason = "the tests of the server use more of it")]
+mod certificates;
 mod check;
 mod config;
 mod explain;
 mod harness;
 mod reload;
 mod serve;
+mod tls;
 mod usage;

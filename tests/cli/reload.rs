@@ -108,7 +108,7 @@ fn a_broken_configuration_changes_nothing() {
     let log = server.log.wait_for(RELOADED, 1);
     assert!(log.contains("WARN"), "{log}");
     assert!(
-        log.contains("changes of [diameter] take effect at the next start, but for those of peers"),
+        log.contains("changes of [diameter] take effect at the next start, but for those of peers and certificates"),
         "{log}"
     );
     let json = server.check(&[DEVICE, "--json"]).ends(0).json();

@@ -34,7 +34,7 @@ fn the_help_of_each_command_is_for_operators() {
                 "--imsi",
                 "--svn",
                 "--peer",
-                "127.0.0.1:3868",
+                "127.0.0.1",
                 "--timeout",
                 "--json",
             ],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -16,6 +16,7 @@ use weir::base::node::NodeSettings;
 use weir::cli::serve;
 use weir::config::Config;
 use weir::metrics::Counters;
+use weir::net::tls::Tls;
 use weir::net::{Listening, Peers, Server};
 use weir::policy::Register;
 use weir::s13::request::{IdentityCheck, compose};
@@ -40,6 +41,7 @@ pub(crate) struct TestServer {
     pub(crate) register: Arc<Register>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) peers: Peers,
+    pub(crate) tls: Option<Arc<Tls>>,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
 }
@@ -63,6 +65,7 @@ impl TestServer {
             .filter_map(Listening::address)
             .collect::<Vec<_>>();
         let peers = server.peers();
+        let tls = server.tls().cloned();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(server.run(async {
             let _ = stopped.await;
@@ -73,6 +76,7 @@ impl TestServer {
             register,
             counters,
             peers,
+            tls,
             stop: Some(stop),
             running,
         }
@@ -99,19 +103,21 @@ impl TestServer {
 }
 
 /// A connection that sends and receives raw bytes.
-pub(crate) struct TestClient {
-    pub(crate) stream: TcpStream,
+pub(crate) struct TestClient<S = TcpStream> {
+    pub(crate) stream: S,
     buffer: BytesMut,
 }
 
 impl TestClient {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).await.unwrap())
-    }
-
-    /// One that was accepted, or connected in another way.
-    pub(crate) fn over(stream: TcpStream) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> TestClient<S> {
+    pub(crate) fn over(stream: S) -> Self {
         Self {
             stream,
             buffer: BytesMut::new(),
@@ -119,7 +125,11 @@ impl TestClient {
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
-        timeout(PATIENCE, self.stream.write_all(bytes))
+        let send = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        timeout(PATIENCE, send)
             .await
             .expect("the server reads")
             .unwrap();

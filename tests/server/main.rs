@@ -2,9 +2,12 @@
 //! limits, reconnects and the end.
 
 mod calls;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod harness;
 mod peers;
 mod reload;
+mod tls;
 
 use std::time::Duration;
 

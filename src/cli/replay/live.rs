@@ -1,4 +1,4 @@
-//! Replay against a live server: one TCP connection for each recorded flow,
+//! Replay against a live server: one connection for each recorded flow,
 //! one after the other, and the recorded requests as they are.
 
 use core::time::Duration;
@@ -11,6 +11,7 @@ use super::recording::{Exchange, Recording, identity, is_base_request, number, v
 use super::{Reply, Silence};
 use crate::base::node::{Limits, NodeSettings};
 use crate::base::{Answer, Envelope, Node};
+use crate::cli::transport::TransportArgs;
 use crate::error::Failed;
 use crate::net::client::{Client, ClientError};
 use crate::wire::{CommandCode, DEFAULT_MESSAGE_LEN_MAX, Message, ResultCode, dictionary};
@@ -27,22 +28,31 @@ const WINDOW: usize = 32;
 /// ever waits for the other to read.
 const WINDOW_BYTES: usize = 64 * 1024;
 
-/// Sends all requests of a recording to the server at `address`.
+/// Sends all requests of a recording to the server `peer`.
 ///
 /// # Errors
 ///
 /// When no connection can be opened. A connection that fails later leaves
 /// requests without an answer, which is a result.
-pub(super) fn replay(recording: &Recording<'_>, address: &str) -> Result<Vec<Reply>, Failed> {
+pub(super) fn replay(
+    recording: &Recording<'_>,
+    peer: &str,
+    transport: &TransportArgs,
+) -> Result<Vec<Reply>, Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failed::new(format!("cannot start: {error}")))?;
-    runtime.block_on(replay_flows(recording, address))
+    runtime.block_on(replay_flows(recording, &transport.address(peer), transport))
 }
 
 /// Replays flow after flow.
-async fn replay_flows(recording: &Recording<'_>, address: &str) -> Result<Vec<Reply>, Failed> {
+async fn replay_flows(
+    recording: &Recording<'_>,
+    address: &str,
+    transport: &TransportArgs,
+) -> Result<Vec<Reply>, Failed> {
+    let carrier = transport.carrier()?;
     let mut replies: Vec<Reply> = (recording.exchanges.iter())
         .map(|_| Reply::silent(Silence::Lost))
         .collect();
@@ -59,13 +69,16 @@ async fn replay_flows(recording: &Recording<'_>, address: &str) -> Result<Vec<Re
         let Some((_, first)) = requests.first() else {
             continue;
         };
-        let client = Client::connect(address, client_node(first), PATIENCE)
+        let client = Client::connect(address, &carrier, client_node(first), PATIENCE)
             .await
             .map_err(|error| {
-                Failed::new(format!(
-                    "{error}\nIs a server running there? `weir serve` starts one on \
-                     127.0.0.1:3868; without --peer no server is needed."
-                ))
+                let remedy = transport.remedy(&error);
+                match error {
+                    ClientError::Connect(..) => Failed::new(format!(
+                        "{error}{remedy}\nWithout --peer no server is needed."
+                    )),
+                    _ => Failed::new(format!("{address}: {error}{remedy}")),
+                }
             })?;
         let mut conversation = Conversation {
             client,

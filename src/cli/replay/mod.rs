@@ -5,7 +5,7 @@
 //! capture ─▶ Recording: requests, recorded answers, who answered
 //!               │
 //!               ├─▶ local: Connection and register, no socket ─┐
-//!               └─▶ live: a server over TCP (--peer) ──────────┤
+//!               └─▶ live: a server (--peer)        ──────────┤
 //!                                                              ▼
 //!               compare: verdict, then AVP by AVP ─▶ Row per request ─▶ Summary
 //! ```
@@ -27,9 +27,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use clap::Args;
 
-use super::check::with_port;
+use super::transport::TransportArgs;
 use super::{configuration, printed, serve};
 use crate::capture::{self, Capture, CaptureError, DIAMETER_PORT, Fault, Options};
+use crate::config::Transport;
 use crate::error::Failed;
 use crate::load;
 use crate::wire::dictionary;
@@ -56,7 +57,7 @@ pub struct ReplayArgs {
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Send the requests to this server over TCP instead: host or host:port.
+    /// Send the requests to this server instead: host or host:port.
     /// One connection for each recorded one, in the name of its client.
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["config", "own_identity"])]
     pub peer: Option<String>,
@@ -88,6 +89,10 @@ pub struct ReplayArgs {
     /// all warnings.
     #[arg(short, long)]
     pub verbose: bool,
+
+    /// How the server is reached.
+    #[command(flatten)]
+    pub transport: TransportArgs,
 }
 
 /// How the command ends.
@@ -150,7 +155,12 @@ impl ReplayArgs {
             return Err(nothing(&self.capture, &capture));
         }
         let replies = match &self.peer {
-            Some(peer) => live::replay(&recording, &with_port(peer))?,
+            Some(peer) => live::replay(&recording, peer, &self.transport)?,
+            None if self.transport.transport() != Transport::Tcp => {
+                return Err(Failed::usage(
+                    "--tls and --sctp are ways to a server; name it with --peer",
+                ));
+            }
             None => {
                 let config = configuration(self.config.as_deref())?;
                 let loaded = load::load(&config)?;

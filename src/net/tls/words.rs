@@ -1,0 +1,108 @@
+//! What went wrong in TLS, in words for operators.
+
+use std::error::Error as _;
+use std::io;
+
+use tokio_rustls::rustls::{
+    AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible,
+};
+
+/// The failure of TLS in an error of a transport, if it is one, as seen from
+/// this end: "it" is the other.
+pub(in crate::net) fn explain(error: &io::Error) -> Option<String> {
+    let inner = error.get_ref()?.downcast_ref::<Error>()?;
+    Some(match inner {
+        Error::NoCertificatesPresented => {
+            "it sent no certificate, and one of a trusted CA is required".to_owned()
+        }
+        Error::InvalidCertificate(error) => invalid(error),
+        Error::AlertReceived(alert) => refused(*alert),
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType
+            | InvalidMessage::UnknownProtocolVersion
+            | InvalidMessage::MessageTooLarge,
+        ) => "it does not speak TLS; its connection may be meant for a port without".to_owned(),
+        Error::PeerIncompatible(
+            PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::Tls13RequiredForQuic
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+            | PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+        ) => "no version of TLS that both allow (1.2 and 1.3 are known)".to_owned(),
+        Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => {
+            "no cipher suite that both allow, or none that goes with the kind of key in the \
+             certificate"
+                .to_owned()
+        }
+        other => other.to_string(),
+    })
+}
+
+/// What is wrong with its certificate.
+fn invalid(error: &CertificateError) -> String {
+    match error {
+        CertificateError::UnknownIssuer => {
+            "its certificate is of no CA that is trusted here".to_owned()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate, or that of its CA, has expired".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet; the clocks may differ".to_owned()
+        }
+        CertificateError::Revoked => "its certificate is revoked".to_owned(),
+        CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        } => format!(
+            "its certificate is for {}, not for {}",
+            match presented.as_slice() {
+                [] => "no name".to_owned(),
+                names => names.join(", "),
+            },
+            expected.to_str()
+        ),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "its certificate is not meant for this end of TLS (extended key usage)".to_owned()
+        }
+        other => format!("its certificate is not accepted: {other}"),
+    }
+}
+
+/// Why it refused us.
+fn refused(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::CertificateRequired => "it requires a certificate of ours".to_owned(),
+        AlertDescription::UnknownCA => "it does not trust the CA of our certificate".to_owned(),
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::AccessDenied => {
+            format!("it does not accept our certificate, or the lack of one ({alert:?})")
+        }
+        AlertDescription::CertificateExpired => "to it, our certificate has expired".to_owned(),
+        AlertDescription::CertificateRevoked => "to it, our certificate is revoked".to_owned(),
+        AlertDescription::ProtocolVersion => "it allows no version of TLS that we do".to_owned(),
+        AlertDescription::HandshakeFailure => {
+            "it found no common ground for TLS (HandshakeFailure); it may require a certificate"
+                .to_owned()
+        }
+        other => format!("it ended TLS with the alert {other:?}"),
+    }
+}
+
+/// What went wrong in a handshake.
+pub(in crate::net) fn explain_handshake(error: &io::Error) -> String {
+    match (explain(error), error.kind()) {
+        (Some(words), _) => words,
+        (None, io::ErrorKind::UnexpectedEof) => "it closed the connection".to_owned(),
+        (None, io::ErrorKind::ConnectionReset) => {
+            "it reset the connection; its port may be one without TLS".to_owned()
+        }
+        (None, _) => match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }
+}
