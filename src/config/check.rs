@@ -53,8 +53,6 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     }
     warnings.extend(peers::warnings(&config.diameter));
     warnings.extend(tls::warning(&config.diameter));
-    warnings.extend(peers::warnings(&config.diameter));
-    warnings.extend(tls::warning(&config.diameter));
     let tls = &config.diameter.tls;
     if tls.verify_identity && tls.client_certificates != ClientCertificates::Required {
         let why = match tls.client_certificates {
