@@ -315,6 +315,9 @@ impl<'a, T: Transport> Driver<'a, T> {
                 () = &mut timer => {
                     let now = self.shared.clock.now().uptime;
                     let Self { connection, transport, .. } = self;
+                    // Nothing has come for a while, or the timer had been left
+                    // behind by a later deadline; either way, seldom.
+                    transport.relax();
                     transport.compose(|out| connection.handle_timeout(now, out));
                 }
                 changed = orders.changed(), if ordered && !claiming => {

@@ -1,13 +1,14 @@
 //! Byte streams as transports: TCP, and what is layered on it.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 use tokio_util::io::poll_read_buf;
@@ -72,6 +73,18 @@ impl<S: ByteStream> Stream<S> {
     }
 }
 
+impl<S: ByteStream> Stream<S> {
+    /// Receives by way of the stack: a connection that waits for its next
+    /// request holds no memory for it.
+    fn poll_receive_little(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut octets = [MaybeUninit::uninit(); READ_MIN];
+        let mut buffer = ReadBuf::uninit(&mut octets);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
+        self.input.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+}
+
 impl<S: ByteStream> Transport for Stream<S> {
     fn handle(
         &mut self,
@@ -118,8 +131,14 @@ impl<S: ByteStream> Transport for Stream<S> {
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
-        self.input.reserve(self.read_len);
-        let received = match ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input)) {
+        let received = match self.read_len {
+            READ_MIN => self.poll_receive_little(cx),
+            read_len => {
+                self.input.reserve(read_len);
+                poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input)
+            }
+        };
+        let received = match ready!(received) {
             // TLS that ends without saying so: whether a message was cut off
             // is told by its length.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
@@ -137,6 +156,14 @@ impl<S: ByteStream> Transport for Stream<S> {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn relax(&mut self) {
+        if self.input.is_empty() && self.is_sent() {
+            self.input = BytesMut::new();
+            self.output = BytesMut::new();
+            self.read_len = READ_MIN;
+        }
     }
 
     fn discard(&mut self) {

@@ -54,6 +54,9 @@ pub(super) trait Transport: Send {
     /// composed.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// Gives back the memory of buffers that are empty: the connection is idle.
+    fn relax(&mut self) {}
+
     /// Forgets what was received.
     fn discard(&mut self);
 

@@ -254,6 +254,43 @@ async fn silence_and_requests_before_the_cer_end_the_connection() {
     assert!(half.receive().await.is_none());
 }
 
+/// At full scale: `cargo bench --bench crowd -- --full`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_that_says_nothing_is_shed_and_delays_nobody() {
+    let server = TestServer::start(|config| {
+        config.diameter.max_connections = 100;
+        config.diameter.handshake_timeout = Duration::from_secs(1);
+    })
+    .await;
+    let mut honest = server.open("honest.localdomain").await;
+    let flood: Vec<_> = (0..400)
+        .map(|_| {
+            let address = server.address;
+            tokio::spawn(async move {
+                let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+                let end = timeout(PATIENCE, stream.read(&mut [0; 16])).await;
+                matches!(end.expect("it is closed"), Ok(1..))
+            })
+        })
+        .collect();
+    while flood.iter().any(|task| !task.is_finished()) {
+        let asked = Instant::now();
+        assert_eq!(honest.check("001012340000010").await, Some(1));
+        assert!(
+            asked.elapsed() < Duration::from_secs(1),
+            "held up by others"
+        );
+    }
+    for task in flood {
+        assert!(!task.await.unwrap(), "closed without a word");
+    }
+    let total = server.counters.total();
+    assert_eq!(total.over_limit + total.unopened, 400);
+    // Each is shed in one of the two ways, and there was no room for all.
+    assert!(total.over_limit >= 1 && total.unopened >= 99, "{total}");
+    assert_eq!(server.counters.connections(), 1);
+}
+
 #[tokio::test]
 async fn the_connection_limit_turns_away_and_frees() {
     let server = TestServer::start(|config| config.diameter.max_connections = 2).await;
