@@ -3,7 +3,7 @@
 //!
 //!     cargo bench --bench crowd -- --full
 //!
-//! starts `weir serve` and prints its memory, its processor time, and how long
+//! starts `weir serve` (this build's, or what WEIR names) and prints its memory, its processor time, and how long
 //! the honest peer waited. Without `--full` it does the same on a small scale,
 //! to show that it holds.
 
@@ -218,7 +218,8 @@ impl Server {
             scale.limit, scale.handshake
         );
         std::fs::write(&path, text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_weir"))
+        let weir = std::env::var_os("WEIR").unwrap_or_else(|| env!("CARGO_BIN_EXE_weir").into());
+        let mut child = Command::new(weir)
             .args(["serve", "-c"])
             .arg(&path)
             .stdout(Stdio::piped())

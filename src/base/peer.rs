@@ -35,7 +35,7 @@ use core::cmp::Ordering;
 use core::fmt;
 
 /// Where the machine stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// The transport is connected, no CER has come (Wait-I-CER).
     Accepted,

@@ -616,7 +616,9 @@ impl<'a, T: Transport> Driver<'a, T> {
             .map(|peer| format!(" ({})", peer.origin_host));
         let name = name.unwrap_or_default();
         match reason {
-            EndReason::Lost | EndReason::Shutdown => {
+            EndReason::Lost
+            | EndReason::Shutdown
+            | EndReason::Refused(ResultCode::ELECTION_LOST) => {
                 tracing::debug!("{}{name}: {what}", self.remote);
             }
             _ => {
