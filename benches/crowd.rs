@@ -12,13 +12,14 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::{client, device, request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_util::codec::Decoder;
 use weir::base::{capabilities, watchdog};
 use weir::net::codec::MessageCodec;
@@ -42,6 +43,7 @@ struct Scale {
     handshake: &'static str,
 }
 
+/// What the figures are taken with.
 const FULL: Scale = Scale {
     idle: 2000,
     rest: Duration::from_secs(60),
@@ -50,6 +52,7 @@ const FULL: Scale = Scale {
     handshake: "10s",
 };
 
+/// What shows that it holds.
 const SMALL: Scale = Scale {
     idle: 100,
     rest: Duration::from_secs(9),
@@ -202,12 +205,16 @@ fn allow_files(connections: usize) {
 
 /// A `weir serve` process.
 struct Server {
+    /// The process.
     child: Child,
+    /// Where it listens.
     address: SocketAddr,
+    /// Its configuration, removed at the end.
     _directory: tempfile::TempDir,
 }
 
 impl Server {
+    /// Starts it.
     fn start(scale: &Scale) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("weir.toml");
@@ -284,9 +291,13 @@ impl Drop for Server {
 
 /// A peer with its connection.
 struct Peer {
+    /// The connection.
     stream: TcpStream,
+    /// Who it is.
     node: weir::base::Node,
+    /// Received, not yet decoded.
     input: BytesMut,
+    /// Framing.
     codec: MessageCodec,
 }
 

@@ -32,6 +32,7 @@ use bytes::BytesMut;
 
 use crate::base::capabilities::{self, Acceptance, Capabilities};
 use crate::base::disconnect::{self, CLOSE_WAIT, DisconnectCause};
+use crate::base::node::is_identity;
 use crate::base::peer::{Action, Event, State, transition};
 use crate::base::watchdog::{self, Alarm, Health, Random, Watchdog};
 use crate::base::{Answer, Envelope, Node};
@@ -515,8 +516,11 @@ impl Connection {
             host.eq_ignore_ascii_case(cea.origin_host)
                 && realm.is_none_or(|realm| realm.as_bytes().eq_ignore_ascii_case(cea.origin_realm))
         });
+        // The host is the callee's; the realm is the peer's to choose, but to be
+        // shown to people.
         match (is_callee, cea.has_common_application) {
             (false, _) => Err(EndReason::WrongPeer),
+            (true, _) if !is_identity(cea.origin_realm) => Err(EndReason::BadCea),
             (true, false) => Err(EndReason::NoCommonApplication),
             (true, true) => Ok(()),
         }

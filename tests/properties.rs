@@ -3,17 +3,21 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use ::bytes::BytesMut;
-use support::bench::{BLACK, UNKNOWN, WHITE};
-use support::bytes::{Request, S13, avp, raw_avp};
+use support::bench::{ADDRESS, BLACK, UNKNOWN, WHITE, settings};
+use support::bytes::{MME, Request, S13, avp, base, number, raw_avp};
 use support::vectors::{self, octets};
 use support::{Bench, Read, ReadAvp, assert_answer_obeys_rules};
+use weir::base::Node;
+use weir::base::node::is_identity;
 use weir::base::peer::State;
-use weir::connection::{Decision, Refusal};
+use weir::connection::{Callee, Connection, Decision, Refusal};
 use weir::wire::{
     ApplicationId, AvpDefinition, Avps, CommandCode, CommandFlags, Composer, Deframed, Header,
     Message, deframe, dictionary,
@@ -192,6 +196,39 @@ proptest! {
             let rest = deframe(&bench.input, 65_536);
             let waits = matches!(rest, Deframed::Incomplete { .. });
             prop_assert!(waits, "{rest:?}");
+        }
+    }
+
+    /// A CEA of any content, to a CER of ours: it opens the connection or ends
+    /// it, nothing is sent, and the peer's name is one that can be printed.
+    #[test]
+    fn no_cea_does_harm(mut cea in near_message(6), good: bool) {
+        let mut bench = Bench::accepted();
+        let callee = Callee { origin_host: MME.to_owned(), origin_realm: None };
+        let node = Arc::new(Node::new(settings()));
+        let now = bench.now.uptime;
+        let out = &mut bench.out;
+        bench.connection = Connection::initiate(node, &[ADDRESS], 1, now, callee, out);
+        let cer = bench.taken().remove(0);
+        if cea.len() >= 20 {
+            cea[4..12].copy_from_slice(&[0, 0, 1, 1, 0, 0, 0, 0]);
+            cea[12..20].copy_from_slice(&cer[12..20]);
+        }
+        if good {
+            // A part of what a good one has, in front of anything else.
+            let good = [number(268, 2001), base(264, MME), number(258, S13)].concat();
+            cea.splice(20.min(cea.len())..20.min(cea.len()), good);
+            let length = u32::try_from(cea.len()).unwrap().to_be_bytes();
+            cea[1..4].copy_from_slice(&length[1..]);
+        }
+        bench.feed(&cea);
+        prop_assert!(bench.out.is_empty());
+        let opened = bench.connection.was_opened();
+        let ended = bench.connection.ending().is_some();
+        prop_assert!(opened != ended || !bench.input.is_empty());
+        if let (true, Some(peer)) = (opened, bench.connection.peer()) {
+            prop_assert!(is_identity(peer.origin_host.as_bytes()));
+            prop_assert!(is_identity(peer.origin_realm.as_bytes()));
         }
     }
 

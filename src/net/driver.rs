@@ -76,7 +76,8 @@ pub(super) struct Outcome {
     pub(super) reason: EndReason,
     /// Whether it was open before.
     pub(super) opened: bool,
-    /// What the peer said to the reason, if it did not let us in.
+    /// What the peer said to the reason, if it did not let us in; its name if
+    /// it is another peer.
     pub(super) said: Option<String>,
 }
 
@@ -599,7 +600,10 @@ impl<'a, T: Transport> Driver<'a, T> {
         let outcome = Outcome {
             reason,
             opened,
-            said: self.connection.said().map(str::to_owned),
+            said: match (reason, self.connection.peer()) {
+                (EndReason::WrongPeer, Some(peer)) => Some(peer.origin_host.clone()),
+                _ => self.connection.said().map(str::to_owned),
+            },
         };
         if opened {
             tracing::info!("{}: {what}", self.name());
