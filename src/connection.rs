@@ -80,6 +80,8 @@ pub struct Connection {
     farewell: Option<DisconnectCause>,
     /// How many messages have passed.
     traffic: Traffic,
+    /// Whether TLS protects the transport.
+    secured: bool,
     /// For identifiers and jitter.
     random: Random,
 }
@@ -144,8 +146,17 @@ impl Connection {
             opened: false,
             farewell: None,
             traffic: Traffic::default(),
+            secured: false,
             random: Random(seed),
         }
+    }
+
+    /// The same connection over TLS: a peer that asks for TLS in its CER has
+    /// it already.
+    #[must_use]
+    pub const fn over_tls(mut self) -> Self {
+        self.secured = true;
+        self
     }
 
     /// A connection that we have just opened to `callee`: composes the CER. The
@@ -545,6 +556,7 @@ impl Connection {
             }
         } else {
             match Capabilities::read(message) {
+                Ok(capabilities) if self.secured => self.judge(&capabilities.over_tls()),
                 Ok(capabilities) => self.judge(&capabilities),
                 Err(fault) => (Event::CerBad, Err(fault)),
             }

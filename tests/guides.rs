@@ -1,5 +1,5 @@
-//! The pages about explanations and about moving from other registers, tried as
-//! a new user would:
+//! The pages about explanations, transports and moving from other registers,
+//! tried as a new user would:
 //! each block of commands is run, and what the page shows behind it must be
 //! what it prints.
 #![cfg(feature = "server")]
@@ -57,6 +57,8 @@ fn try_page(name: &str) {
                 assert_eq!(printed.take().as_deref(), Some(&*block), "{name}");
                 compared += 1;
             }
+            // Shown, and not to be run.
+            "console" | "swanctl" => {}
             other => panic!("{name}: a block of `{other}`"),
         }
     }
@@ -76,6 +78,11 @@ fn moving_from_open5gs_goes_as_described() {
 #[test]
 fn moving_from_eagle_goes_as_described() {
     try_page("moving-from-eagle.md");
+}
+
+#[test]
+fn certificates_are_made_as_described() {
+    try_page("transports.md");
 }
 
 #[test]

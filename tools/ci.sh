@@ -22,7 +22,7 @@ bench_options=(--warm-up-time 0.3 --measurement-time 0.5 --sample-size 10 --nopl
 
 # Crates that the core must be built without: it has no socket, no task and no
 # terminal.
-shell_crates='tokio|tokio-util|mio|socket2|clap|notify|tracing-subscriber'
+shell_crates='tokio|tokio-rustls|tokio-util|mio|rustls|socket2|x509-parser|clap|notify|tracing-subscriber'
 
 step_fmt() {
     cargo fmt --check

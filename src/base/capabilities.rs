@@ -23,6 +23,10 @@ use crate::wire::{
 /// when the AVP is absent, and the only mechanism that is still in use.
 const NO_INBAND_SECURITY: u32 = 0;
 
+/// Inband-Security-Id TLS (RFC 6733 section 6.10): TLS once capabilities are
+/// exchanged, which is done no longer, as it protects them too late.
+const INBAND_TLS: u32 = 1;
+
 grammar! {
     /// CER, RFC 6733 section 5.3.1.
     CER, Position {
@@ -68,6 +72,8 @@ pub struct Capabilities<'a> {
     pub has_common_application: bool,
     /// Whether it can do without in-band security.
     pub has_common_security: bool,
+    /// Whether it asks for TLS, were it not there yet.
+    pub offers_tls: bool,
 }
 
 impl<'a> Capabilities<'a> {
@@ -81,6 +87,7 @@ impl<'a> Capabilities<'a> {
         let mut findings = fields.findings;
         let mut common = false;
         let mut security = None;
+        let mut offers_tls = false;
         for avp in message.avps().map_while(Result::ok) {
             common |= is_application(&avp);
             if avp.key() == dictionary::VENDOR_SPECIFIC_APPLICATION_ID.key {
@@ -98,6 +105,7 @@ impl<'a> Capabilities<'a> {
             } else if avp.key() == dictionary::INBAND_SECURITY_ID.key {
                 let none = avp.unsigned32() == Some(NO_INBAND_SECURITY);
                 security = Some(none || security.unwrap_or(false));
+                offers_tls |= avp.unsigned32() == Some(INBAND_TLS);
             }
         }
         findings.check()?;
@@ -122,7 +130,16 @@ impl<'a> Capabilities<'a> {
             product_name: fields.data(Position::PRODUCT_NAME as usize),
             has_common_application: common,
             has_common_security: security.unwrap_or(true),
+            offers_tls,
         })
+    }
+
+    /// The same on a connection that TLS protects already: who wants TLS and
+    /// nothing else has it.
+    #[must_use]
+    pub const fn over_tls(mut self) -> Self {
+        self.has_common_security |= self.offers_tls;
+        self
     }
 
     /// Whether there is anything to talk about with this peer. Whether it is

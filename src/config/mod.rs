@@ -37,6 +37,7 @@ pub use self::endpoint::{Endpoint, Transport};
 pub use self::locate::{ConfigError, Problem};
 pub use self::peers::{Access, Connect, Peer};
 pub use self::text::MaxChange;
+#[cfg(feature = "server")]
 pub(crate) use self::text::parse_duration;
 pub use self::tls::{ClientCertificates, Tls, TlsVersion};
 pub use crate::lists::ListFormat;

@@ -184,6 +184,11 @@ impl<'a, T: Transport> Driver<'a, T> {
             certified,
         } = ends;
         let begun = (shared.clock.now().unix, since);
+        let connection = Connection::new(Arc::clone(&shared.node), &addresses, seed(), since);
+        let connection = match kind {
+            Kind::Tls => connection.over_tls(),
+            Kind::Tcp | Kind::Sctp => connection,
+        };
         Self {
             shared,
             remote,
@@ -192,7 +197,7 @@ impl<'a, T: Transport> Driver<'a, T> {
             link: Arc::new(Link::new(kind, local, remote, direction, begun)),
             call: None,
             transport,
-            connection: Connection::new(Arc::clone(&shared.node), &addresses, seed(), since),
+            connection,
             ended: false,
             burst: 0,
             stalled: None,

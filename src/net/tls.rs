@@ -13,6 +13,10 @@
 //!
 //! A connection keeps the credentials that it began with; new ones are only
 //! seen by handshakes that begin later.
+//!
+//! The answers to one batch still leave in one system call. rustls allocates
+//! for each record of up to 16 KiB that it seals or opens, so a batch costs a
+//! few allocations, where plain TCP costs none.
 
 mod certificate;
 mod connector;

@@ -42,6 +42,7 @@ impl Agent {
             .await
             .expect("a call")
             .unwrap();
+        stream.set_nodelay(true).unwrap();
         let mut client = TestClient::over(stream);
         let cer = client.receive().await.expect("a CER");
         assert_eq!((command(&cer), is_request(&cer)), (257, true));

@@ -377,6 +377,47 @@ async fn old_versions_can_be_shut_out() {
     world.open(&server).await;
 }
 
+#[tokio::test]
+async fn who_wants_tls_after_the_capabilities_has_it_already() {
+    let world = World::new();
+    let server = world
+        .serve(|config| {
+            let tcp = "tcp://127.0.0.1:0".parse().unwrap();
+            config.diameter.listen.push(tcp);
+        })
+        .await;
+    // Inband-Security-Id with these values, behind the other AVPs.
+    let cer_with = |values: &[u8]| {
+        let mut message = cer(MME, 0).to_vec();
+        for value in values {
+            message.extend_from_slice(&[0, 0, 1, 43, 0x40, 0, 0, 12, 0, 0, 0, *value]);
+        }
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        message[1..4].copy_from_slice(&length[1..]);
+        message
+    };
+    for (values, over_tls, over_tcp) in [
+        (&[0][..], 2001, 2001),
+        (&[1], 2001, 5017),
+        (&[0, 1], 2001, 2001),
+        (&[2], 5017, 5017),
+    ] {
+        let mut secured = world.connect(&server, &world.mme).await;
+        secured.send(&cer_with(values)).await;
+        let cea = secured.receive().await.expect("a CEA");
+        assert_eq!(result_code(&cea), Some(over_tls), "{values:?}");
+        drop(secured);
+        let peers = |server: &TestServer| u64::try_from(server.counters.peers()).unwrap();
+        counted(&server, "peers", peers, 0).await;
+        let mut plain = TestClient::connect(server.addresses[1]).await;
+        plain.send(&cer_with(values)).await;
+        let cea = plain.receive().await.expect("a CEA");
+        assert_eq!(result_code(&cea), Some(over_tcp), "{values:?}");
+        drop(plain);
+        counted(&server, "peers", peers, 0).await;
+    }
+}
+
 //----------- Calls
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -460,7 +501,7 @@ async fn tls_on_a_port_without_is_cut() {
 #[tokio::test]
 async fn a_handshake_has_its_time_however_it_is_spent() {
     let world = World::new();
-    let limit = Duration::from_secs(1);
+    let limit = Duration::from_secs(2);
     let server = world
         .serve(|config| config.diameter.handshake_timeout = limit)
         .await;

@@ -149,6 +149,10 @@ impl Source<'_> {
     }
 }
 
+/// Kinds of objects that an error names at most: a file that has more is none
+/// of ours.
+const KINDS_SHOWN: usize = 4;
+
 /// Why there is nothing of this kind in a file.
 fn nothing(kind: &str, bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
@@ -158,7 +162,9 @@ fn nothing(kind: &str, bytes: &[u8]) -> String {
         .filter_map(|line| line.strip_suffix("-----"))
         .map(|kind| kind.chars().filter(|letter| !letter.is_control()).collect())
         .collect::<Vec<String>>();
+    kinds.sort_unstable();
     kinds.dedup();
+    kinds.truncate(KINDS_SHOWN);
     let remedy = match kinds.as_slice() {
         [] if bytes.first() == Some(&0x30) => {
             "; it looks like DER, make PEM of it (openssl x509, pkey or crl with -inform DER)"

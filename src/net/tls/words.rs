@@ -59,7 +59,11 @@ fn invalid(error: &CertificateError) -> String {
             "its certificate is for {}, not for {}",
             match presented.as_slice() {
                 [] => "no name".to_owned(),
-                names => names.join(", "),
+                names => names
+                    .iter()
+                    .map(|name| plain(name))
+                    .collect::<Vec<_>>()
+                    .join(", "),
             },
             expected.to_str()
         ),
@@ -68,6 +72,14 @@ fn invalid(error: &CertificateError) -> String {
         }
         other => format!("its certificate is not accepted: {other}"),
     }
+}
+
+/// A name without the kind of name that rustls writes around it.
+fn plain(name: &str) -> &str {
+    let inner = name
+        .split_once("(\"")
+        .and_then(|(_, rest)| rest.strip_suffix("\")"));
+    inner.unwrap_or(name)
 }
 
 /// Why it refused us.
