@@ -15,6 +15,9 @@
 //! 5. Call [`handle_timeout`](Connection::handle_timeout) when
 //!    [`next_timeout`](Connection::next_timeout) has come.
 //!
+//! A connection that we open ourselves begins with
+//! [`initiate`](Connection::initiate), and has no claim.
+//!
 //! `now` must never run backwards. One call handles requests until the input
 //! or the room for answers is used up, so a peer that sends faster than it
 //! reads is stopped by its own unread answers.
@@ -24,15 +27,15 @@
 )]
 
 mod ending;
+mod opening;
 
 use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use crate::base::capabilities::{self, Acceptance, Capabilities};
+use crate::base::capabilities;
 use crate::base::disconnect::{self, CLOSE_WAIT, DisconnectCause};
-use crate::base::node::is_identity;
 use crate::base::peer::{Action, Event, State, transition};
 use crate::base::watchdog::{self, Alarm, Health, Random, Watchdog};
 use crate::base::{Answer, Envelope, Node};
@@ -40,11 +43,11 @@ use crate::policy::Rulebook;
 use crate::service::{self, Observer};
 use crate::time::{Now, Uptime};
 use crate::wire::compose::HostAddress;
-use crate::wire::{
-    ApplicationId, CommandCode, CommandFlags, Deframed, Fault, Message, ResultCode, deframe, frame,
-};
+use crate::wire::{ApplicationId, CommandCode, CommandFlags, Deframed, Message, deframe, frame};
 
 pub use self::ending::{Decision, EndReason, Ending, Refusal};
+use self::opening::Call;
+pub use self::opening::{Callee, Peer};
 
 /// How long an old connection has to answer a DWR when its peer asks for a new
 /// one: long enough for any live path, short enough that a peer that crashed
@@ -84,37 +87,6 @@ pub struct Connection {
     secured: bool,
     /// For identifiers and jitter.
     random: Random,
-}
-
-/// Who is at the other end, as its CER or CEA says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// Origin-Host; printable ASCII.
-    pub origin_host: String,
-    /// Origin-Realm; printable ASCII.
-    pub origin_realm: String,
-    /// Origin-State-Id; 0 if it gave none.
-    pub state_id: u32,
-}
-
-/// Whom a connection is opened to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Callee {
-    /// The Origin-Host that its CEA must have.
-    pub origin_host: String,
-    /// The Origin-Realm that its CEA must have; any if none.
-    pub origin_realm: Option<String>,
-}
-
-/// What a connection that we have opened knows besides.
-#[derive(Debug)]
-struct Call {
-    /// Whom we have called.
-    callee: Callee,
-    /// The identifiers of our CER.
-    cer: (u32, u32),
-    /// The Error-Message of its CEA.
-    said: Option<String>,
 }
 
 /// How many messages have passed, of all commands.
@@ -484,124 +456,6 @@ impl Connection {
         }
     }
 
-    /// Whether an answer has the identifiers of our CER.
-    fn is_to_our_cer(&self, message: &Message<'_>) -> bool {
-        let header = message.header();
-        let identifiers = (header.hop_by_hop, header.end_to_end);
-        self.call
-            .as_ref()
-            .is_some_and(|call| call.cer == identifiers)
-    }
-
-    /// Handles the CEA.
-    fn on_cea(&mut self, now: Uptime, message: &Message<'_>) {
-        if self.state != State::WaitCea {
-            return self.step(Event::CeaBad, EndReason::NotCea);
-        }
-        match self.judge_cea(message) {
-            Ok(()) => {
-                self.step(Event::CeaGood, EndReason::NotCea);
-                self.open(now);
-            }
-            Err(reason) => self.step(Event::CeaBad, reason),
-        }
-    }
-
-    /// Whether the connection may open with this CEA.
-    fn judge_cea(&mut self, message: &Message<'_>) -> Result<(), EndReason> {
-        let cea = Acceptance::read(message).ok_or(EndReason::BadCea)?;
-        if let Some(call) = &mut self.call {
-            call.said = cea.error_message.map(text);
-        }
-        if cea.result_code != ResultCode::SUCCESS {
-            return Err(EndReason::RefusedByPeer(cea.result_code));
-        }
-        self.peer = Some(Peer {
-            origin_host: text(cea.origin_host),
-            origin_realm: text(cea.origin_realm),
-            state_id: cea.state_id,
-        });
-        let is_callee = self.call.as_ref().is_some_and(|call| {
-            let realm = call.callee.origin_realm.as_ref();
-            let host = call.callee.origin_host.as_bytes();
-            host.eq_ignore_ascii_case(cea.origin_host)
-                && realm.is_none_or(|realm| realm.as_bytes().eq_ignore_ascii_case(cea.origin_realm))
-        });
-        // The host is the callee's; the realm is the peer's to choose, but to be
-        // shown to people.
-        match (is_callee, cea.has_common_application) {
-            (false, _) => Err(EndReason::WrongPeer),
-            (true, _) if !is_identity(cea.origin_realm) => Err(EndReason::BadCea),
-            (true, false) => Err(EndReason::NoCommonApplication),
-            (true, true) => Ok(()),
-        }
-    }
-
-    /// Handles a CER; returns whether it is done with.
-    fn on_cer(
-        &mut self,
-        now: Uptime,
-        message: &Message<'_>,
-        out: &mut BytesMut,
-        observer: &mut impl Observer,
-    ) -> bool {
-        let node = Arc::clone(&self.node);
-        let (event, result) = if self.state == State::Claiming {
-            // The second look at the CER, now that its claim is decided.
-            match self.claim.take() {
-                Some(Decision::Granted) => (Event::Granted, Ok(())),
-                Some(Decision::Refused(refusal)) => (Event::Denied, Err(refusal.fault())),
-                // Cannot be: nothing is handled while the claim is undecided.
-                None => return false,
-            }
-        } else {
-            match Capabilities::read(message) {
-                Ok(capabilities) if self.secured => self.judge(&capabilities.over_tls()),
-                Ok(capabilities) => self.judge(&capabilities),
-                Err(fault) => (Event::CerBad, Err(fault)),
-            }
-        };
-        let (action, _) = transition(self.state, event);
-        match action {
-            Action::Claim => {
-                self.step(event, EndReason::NotCer);
-                return false;
-            }
-            Action::Close => {
-                self.step(event, self.premature());
-                return true;
-            }
-            _ => {}
-        }
-        let result = match result {
-            Ok(()) if action == Action::RefuseCer => Err(Fault::Closing),
-            result => result,
-        };
-        capabilities::answer(message, &node, &self.addresses, result, out);
-        match result {
-            Ok(()) if event == Event::Granted => self.open(now),
-            Ok(()) => {}
-            Err(fault) => {
-                observer.faulted(message, &fault);
-                self.step(event, EndReason::Refused(fault.report().result_code));
-            }
-        }
-        true
-    }
-
-    /// What a readable CER means for this connection.
-    fn judge<'a>(&mut self, capabilities: &Capabilities<'a>) -> (Event, Result<(), Fault<'a>>) {
-        // Known from here on, so that a refusal can be reported with a name.
-        let peer = self.peer.get_or_insert_with(|| Peer::of(capabilities));
-        if !peer.is(capabilities) {
-            return (Event::CerForeign, Err(Fault::IdentityChanged));
-        }
-        match capabilities.negotiate() {
-            Ok(()) => (Event::CerGood, Ok(())),
-            Err(fault) => (Event::CerBad, Err(fault)),
-        }
-    }
-
     /// Handles a DPR.
     fn on_dpr(
         &mut self,
@@ -713,27 +567,4 @@ impl Connection {
             u32::from_be_bytes([e, f, g, h]),
         )
     }
-}
-
-impl Peer {
-    /// The peer that a CER names.
-    fn of(capabilities: &Capabilities<'_>) -> Self {
-        Self {
-            origin_host: text(capabilities.origin_host),
-            origin_realm: text(capabilities.origin_realm),
-            state_id: capabilities.state_id,
-        }
-    }
-
-    /// Whether a CER names this peer.
-    const fn is(&self, capabilities: &Capabilities<'_>) -> bool {
-        self.origin_host
-            .as_bytes()
-            .eq_ignore_ascii_case(capabilities.origin_host)
-    }
-}
-
-/// The peer's text as ours, whatever it is.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

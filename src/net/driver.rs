@@ -22,19 +22,17 @@ use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::directory::{Applicant, COMMANDS, Command, Orders, Place};
 use super::peers::{Call, CallStatus, Direction, Link};
-use super::throttle::Sampler;
 use super::tls::CertifiedNames;
 use super::transport::{Ends, Received, Transport};
+use super::witness::Witness;
 use super::{Shared, host_address, seed};
 use crate::base::disconnect::DisconnectCause;
 use crate::base::peer::State;
 use crate::config::Transport as Kind;
 use crate::connection::{Callee, Connection, Decision, EndReason, Ending, Refusal};
 use crate::metrics::{Gauge, Tally};
-use crate::policy::{Ground, Inquiry, Rulebook, Verdict};
-use crate::service::{Checked, Observer};
 use crate::time::Uptime;
-use crate::wire::{Fault, Message, ResultCode};
+use crate::wire::ResultCode;
 
 /// Octets that a connection may receive before it lets others have a turn. A
 /// transport that always has more never waits by itself, and as many of them
@@ -646,102 +644,6 @@ impl<'a, T: Transport> Driver<'a, T> {
         match self.connection.peer() {
             Some(peer) => peer.origin_host.clone(),
             None => self.remote.to_string(),
-        }
-    }
-}
-
-/// Counts each answer, and logs it where the log is that verbose.
-struct Witness<'a> {
-    /// What is counted.
-    tally: &'a mut Tally,
-    /// What the numbers of a verdict are of.
-    rulebook: &'a Rulebook,
-    /// When a shadow's verdict may be logged.
-    samples: &'a Sampler,
-    /// The time of the batch.
-    now: Uptime,
-    /// The peer's address.
-    remote: SocketAddr,
-    /// Whether to log.
-    verbose: bool,
-    /// Whether to log identities in full.
-    show_identities: bool,
-}
-
-impl Observer for Witness<'_> {
-    fn checked(&mut self, check: &Checked<'_>) {
-        self.tally.checked(check);
-        if self.verbose {
-            let Inquiry { imei, imsi, .. } = check.inquiry;
-            let imei = imei
-                .ok()
-                .map(|imei| self.identity(imei.device, imei.masked()));
-            let imsi = imsi.map(|imsi| self.identity(imsi, imsi.masked()));
-            tracing::debug!(
-                "{} ({}): imei {} imsi {}: {}",
-                check.request.origin_host.escape_ascii(),
-                self.remote,
-                imei.as_deref().unwrap_or("malformed"),
-                imsi.as_deref().unwrap_or("none"),
-                check.verdict.outcome,
-            );
-        }
-    }
-
-    fn shadowed(&mut self, check: &Checked<'_>, shadow: &Verdict) {
-        self.tally.shadowed(check, shadow);
-        if let Some(held_back) = self.samples.pass(self.now) {
-            let Inquiry { imei, imsi, .. } = check.inquiry;
-            let imei = imei
-                .ok()
-                .map(|imei| self.identity(imei.device, imei.masked()));
-            let imsi = imsi.map(|imsi| self.identity(imsi, imsi.masked()));
-            tracing::info!(
-                "shadow: {}: imei {} imsi {}: {}, would be {} by {} ({held_back} more since the last)",
-                check.request.origin_host.escape_ascii(),
-                imei.as_deref().unwrap_or("malformed"),
-                imsi.as_deref().unwrap_or("none"),
-                check.verdict.outcome,
-                shadow.outcome,
-                self.deciding(shadow),
-            );
-        }
-    }
-
-    fn faulted(&mut self, message: &Message<'_>, fault: &Fault<'_>) {
-        self.tally.faulted(message, fault);
-        if self.verbose {
-            let report = fault.report();
-            let (command, code) = (message.header().command, report.result_code);
-            tracing::debug!("{}: {command}: {code}, {}", self.remote, report.message);
-        }
-    }
-}
-
-impl Witness<'_> {
-    /// The list or the policy that decided.
-    fn deciding(&self, verdict: &Verdict) -> String {
-        let snapshot = self.rulebook.snapshot();
-        let list = match verdict.ground {
-            Ground::Rule(id) | Ground::NotWhitelisted(id) | Ground::Exception { rule: id, .. } => {
-                snapshot.rule(id).map(|rule| rule.list)
-            }
-            Ground::BindingMatch(id) | Ground::BindingMismatch(id) => {
-                snapshot.binding(id).map(|binding| binding.list)
-            }
-            _ => None,
-        };
-        match (list, self.rulebook.policy_name(verdict.policy)) {
-            (Some(list), _) => format!("list {}", list.name),
-            (None, name) => format!("policy {}", name.unwrap_or_default()),
-        }
-    }
-
-    /// An identity as the log may have it.
-    fn identity(&self, full: impl ToString, masked: impl ToString) -> String {
-        match self.show_identities {
-            true => full.to_string(),
-            false => masked.to_string(),
         }
     }
 }

@@ -26,6 +26,7 @@ mod stream;
 mod throttle;
 pub mod tls;
 mod transport;
+mod witness;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
