@@ -73,6 +73,21 @@ fn state(server: &TestServer) -> (&'static str, Option<String>) {
     }
 }
 
+/// Waits until the only call waits; in how many seconds it is made again, and
+/// what became of the last attempt.
+async fn waiting(server: &TestServer) -> (u64, String) {
+    let mut found = None;
+    eventually("it waits", || {
+        let calls = server.peers.table().calls;
+        found = calls
+            .into_iter()
+            .find_map(|call| Some((call.retry_seconds?, call.last?)));
+        found.is_some()
+    })
+    .await;
+    found.unwrap()
+}
+
 #[tokio::test]
 async fn an_agent_is_called_and_served() {
     let agent = Agent::new("dra.localdomain").await;
@@ -110,8 +125,7 @@ async fn an_agent_that_is_lost_is_called_again_after_tc() {
         // A refusal is no different.
         client.send(&cea(agent.name, &request, 5012)).await;
         assert!(client.receive().await.is_none());
-        eventually("it waits", || state(&server).0 == "waiting").await;
-        let last = state(&server).1.unwrap();
+        let (_, last) = waiting(&server).await;
         assert!(last.contains("DIAMETER_UNABLE_TO_COMPLY (5012)"), "{last}");
         eventually("counted", || {
             server.counters.total().failed_calls == 2 * round
@@ -140,8 +154,7 @@ async fn a_peer_that_does_not_want_is_left_alone() {
             Some(2001)
         );
         drop(client);
-        eventually("it waits", || state(&server).0 == "waiting").await;
-        let left = server.peers.table().calls[0].retry_seconds.unwrap();
+        let (left, _) = waiting(&server).await;
         assert!(
             left + 1 >= *seconds.start() && left <= *seconds.end(),
             "{cause}: {left}"
@@ -156,7 +169,8 @@ async fn nobody_is_let_in_under_another_name() {
     let (mut client, request) = agent.called().await;
     client.send(&cea("other.localdomain", &request, 2001)).await;
     assert!(client.receive().await.is_none());
-    eventually("it waits", || state(&server).0 == "waiting").await;
+    let (_, last) = waiting(&server).await;
+    assert!(last.contains("other.localdomain"), "{last}");
     assert_eq!(server.counters.peers(), 0);
     assert_eq!(server.counters.total().calls, 0);
 }
@@ -169,8 +183,7 @@ async fn what_cannot_be_reached_is_tried_again() {
     let address = agent.listener.local_addr().unwrap();
     drop(agent);
     let server = TestServer::start(|config| config.diameter.connect = vec![connect]).await;
-    eventually("it waits", || state(&server).0 == "waiting").await;
-    let last = state(&server).1.unwrap();
+    let (_, last) = waiting(&server).await;
     assert!(last.contains(&address.to_string()), "{last}");
     let listener = TcpListener::bind(address).await.unwrap();
     let agent = Agent {
@@ -208,8 +221,7 @@ async fn calls_come_and_go_while_the_server_runs() {
     assert_eq!(other.check("001012340000010").await, Some(1));
     assert_eq!(server.peers.table().calls.len(), 1);
     drop(other);
-    eventually("it waits", || state(&server).0 == "waiting").await;
-    let left = server.peers.table().calls[0].retry_seconds.unwrap();
+    let (left, _) = waiting(&server).await;
     assert!(left > 40, "the new Tc counts: {left}");
     // An attempt that waits is given up as well.
     apply(Vec::new());
