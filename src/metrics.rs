@@ -122,6 +122,14 @@ counters! {
     unread,
     /// Connections ended because the watchdog was not answered.
     watchdog_timeouts,
+    /// Addresses of SCTP peers that could not be reached any more.
+    paths_down,
+    /// Addresses of SCTP peers that could be reached again, or at first.
+    paths_up,
+    /// SCTP associations that the peer has started anew in place.
+    restarted_associations,
+    /// Messages of ours that SCTP could not deliver.
+    undelivered,
     /// Lists and configuration reloaded and published.
     reloads,
     /// Reloads that were refused.

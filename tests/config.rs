@@ -54,6 +54,7 @@ fn every_key_is_in_the_printed_configuration() {
     let tables = [
         ("", "diameter register list binding tac special policy log"),
         ("[diameter]", ""),
+        ("[diameter.sctp]", ""),
         ("[diameter.allow]", ""),
         ("[diameter.deny]", ""),
         ("[diameter.tls]", ""),
@@ -166,8 +167,8 @@ fn values_mean_what_they_say() {
     assert_eq!(diameter.listen.len(), 1);
     assert_eq!(
         (
-            diameter.listen[0].hosts[0].as_str(),
-            diameter.listen[0].port
+            diameter.listen[0].endpoint.hosts[0].as_str(),
+            diameter.listen[0].endpoint.port
         ),
         ("::", 13868)
     );
@@ -322,7 +323,31 @@ fn mistakes_are_told_in_one_line_with_their_place() {
         ),
         (
             "[diameter]\nlisten = [\"tcp://127.0.0.1\", \"udp://127.0.0.1\"]",
-            "weir.toml:2:10: `listen` in [diameter]: `udp://127.0.0.1`: unknown transport `udp`; write `tcp://127.0.0.1`, `tls://` or `sctp://`",
+            "weir.toml:2:30: `listen` in [diameter]: `udp://127.0.0.1`: unknown transport `udp`; write `tcp://127.0.0.1`, `tls://` or `sctp://`",
+        ),
+        (
+            "[diameter]\nlisten = [\"tcp://a\", { address = \"sctp://b\", rto_mim = \"1s\" }]",
+            "weir.toml:2:46: unknown key `rto_mim` in [[diameter.listen]]; did you mean `rto_min`?",
+        ),
+        (
+            "[diameter]\nlisten = [{ address = \"tcp://b\", rto_min = \"1s\" }]",
+            "weir.toml:2:11: `listen` in [diameter]: `tcp://b:3868` is no sctp:// address; only those have keys",
+        ),
+        (
+            "[diameter]\nlisten = [{ address = \"sctp://b\", heartbeat = \"1ms\" }]",
+            "weir.toml:2:47: `heartbeat` in [[diameter.listen]] is 1ms; allowed are 100ms to 1h",
+        ),
+        (
+            "[diameter.sctp]\nstreams_in = 0",
+            "weir.toml:2:14: `streams_in` in [diameter.sctp] is 0; allowed are 1 to 1024",
+        ),
+        (
+            "[diameter.sctp]\npath_max_retrans = 70000",
+            "weir.toml:2:20: `path_max_retrans` in [diameter.sctp]: 70000 is too large",
+        ),
+        (
+            "[diameter.sctp]\nrto_initial = \"5s\"",
+            "weir.toml:2:15: `rto_initial` in [diameter.sctp] is 5s, but must lie between rto_min (300ms) and rto_max (3s)",
         ),
         (
             "[diameter]\nunknown_peers = \"no\"",

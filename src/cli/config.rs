@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(result, Ok(()));
         let expected = format!(
             "ok       {}\n\
-             listen   tcp://127.0.0.1:3868\n\
+             listen   tcp://127.0.0.1:3868, sctp://127.0.0.1:3868\n\
              peers    0 known, others may connect\n\
              list     sample: 9 rules from 1 file\n\
              list     sample-bindings: 2 bindings from 1 file\n\

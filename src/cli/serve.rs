@@ -107,6 +107,12 @@ impl ServeArgs {
                     .after(Previous::of(&loaded.report))
                     .holding(lock);
             let reload = reloader.spawn()?;
+            if let Some(endpoint) = server.without_sctp().first() {
+                tracing::warn!(
+                    "this machine's kernel has no SCTP: not listening on {endpoint} (`modprobe \
+                     sctp` loads it where it is a module)"
+                );
+            }
             // A server whose standard output is gone serves all the same.
             if let Err(error) = self.banner(&config, &server, &loaded.report) {
                 let listening: Vec<_> = server.listening().map(ToString::to_string).collect();
@@ -140,7 +146,7 @@ impl ServeArgs {
     fn configuration(&self, file: &Config) -> Result<Config, Failed> {
         let mut config = file.clone();
         if !self.listen.is_empty() {
-            config.diameter.listen.clone_from(&self.listen);
+            config.diameter.listen = self.listen.iter().cloned().map(Into::into).collect();
         }
         let names = [
             (
@@ -180,6 +186,9 @@ impl ServeArgs {
         for listening in server.listening() {
             writeln!(out, "  listening on {listening}")?;
         }
+        for endpoint in server.without_sctp() {
+            writeln!(out, "  no SCTP in this kernel: not listening on {endpoint}")?;
+        }
         for list in &report.lists {
             writeln!(out, "  list          {list}")?;
         }
@@ -216,8 +225,10 @@ fn way_to(config: &Config, server: &Server) -> String {
         Some(address) if address != DEFAULT_PEER => format!(" --peer {address}"),
         _ => String::new(),
     };
-    if listening.transport != Transport::Tls {
-        return peer;
+    match listening.transport {
+        Transport::Tcp => return peer,
+        Transport::Sctp => return format!("{peer} --sctp"),
+        Transport::Tls => {}
     }
     let Diameter {
         origin_host, tls, ..

@@ -17,7 +17,8 @@ pub struct TransportArgs {
     #[arg(long, help_heading = HEADING)]
     pub tls: bool,
 
-    /// Speak SCTP to the server.
+    /// Speak SCTP to the server; it may have several addresses, such as
+    /// 10.0.0.1,10.0.1.1:3868.
     #[arg(long, help_heading = HEADING, conflicts_with = "tls")]
     pub sctp: bool,
 
@@ -72,9 +73,7 @@ impl TransportArgs {
     pub fn carrier(&self) -> Result<Carrier, Failed> {
         match self.transport() {
             Transport::Tcp => Ok(Carrier::Tcp),
-            Transport::Sctp => Err(Failed::usage(
-                "--sctp: this version has no SCTP; ask over TCP, or with --tls",
-            )),
+            Transport::Sctp => Ok(Carrier::Sctp),
             Transport::Tls => {
                 if self.ca.is_none() && !self.insecure {
                     return Err(Failed::usage(
@@ -102,6 +101,9 @@ impl TransportArgs {
             ClientError::Connect(..) if self.tls => {
                 "\nIs a server running there, with a tls:// address in its configuration?"
             }
+            ClientError::Connect(..) if self.sctp => {
+                "\nIs a server running there, with an sctp:// address in its configuration?"
+            }
             ClientError::Connect(..) => {
                 "\nIs a server running there? `weir serve` starts one on 127.0.0.1:3868; \
                  --peer names another."
@@ -118,6 +120,10 @@ impl TransportArgs {
 
 /// `peer` with a port if it has none.
 fn with_port(peer: &str, port: u16) -> String {
+    if let Some((others, last)) = peer.rsplit_once(',') {
+        // Several addresses have one port, behind the last.
+        return format!("{others},{}", with_port(last, port));
+    }
     let has_port = match peer.rsplit_once(':') {
         // Within the brackets, or in a bare IPv6 address.
         Some((front, port)) => {
@@ -146,6 +152,8 @@ mod tests {
             ("[::1]", "[::1]:3868"),
             ("[::1]:1", "[::1]:1"),
             ("::1", "[::1]:3868"),
+            ("10.0.0.1,10.0.1.1", "10.0.0.1,10.0.1.1:3868"),
+            ("[::1],10.0.1.1:1", "[::1],10.0.1.1:1"),
         ];
         for (peer, want) in cases {
             assert_eq!(TransportArgs::default().address(peer), want);

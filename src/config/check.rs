@@ -9,6 +9,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use super::diameter::*;
+use super::sctp::*;
 use super::text::show_duration;
 use super::*;
 
@@ -120,9 +121,17 @@ impl Check {
         }
         let mut seen = BTreeSet::new();
         for (index, address) in diameter.listen.iter().enumerate() {
-            if address.port != 0 && !seen.insert(address.to_string()) {
+            if address.endpoint.port != 0 && !seen.insert(address.to_string()) {
                 let message = format!("`{address}` is named twice");
                 self.fault(&[&"diameter", &"listen", &index], message);
+            }
+            if address.is_contradictory() {
+                let message = format!("`{address}` is no sctp:// address; only those have keys");
+                self.fault(&[&"diameter", &"listen", &index], message);
+            }
+            let sctp = address.sctp.over(&diameter.sctp);
+            if address.has_overrides() && sctp != diameter.sctp {
+                self.sctp(&["diameter", "listen", &index.to_string()], &sctp);
             }
         }
         if diameter.product_name.is_empty() || diameter.product_name.len() > MAX_IDENTITY {
@@ -131,6 +140,7 @@ impl Check {
                 format!("must have 1 to {MAX_IDENTITY} bytes"),
             );
         }
+        self.sctp(&["diameter", "sctp"], &diameter.sctp);
         let durations = [
             ("watchdog", diameter.watchdog, MIN_WATCHDOG, MAX_WATCHDOG),
             (
@@ -323,6 +333,54 @@ impl Check {
                     format!("`{range}` is no IMSI range: {why}"),
                 );
             }
+        }
+    }
+
+    /// Checks what holds for associations; `path` leads to the table.
+    fn sctp(&mut self, path: &[&str], sctp: &Sctp) {
+        let durations = [
+            ("rto_initial", sctp.rto_initial, MIN_RTO, MAX_RTO),
+            ("rto_min", sctp.rto_min, MIN_RTO, MAX_RTO),
+            ("rto_max", sctp.rto_max, MIN_RTO, MAX_RTO),
+            ("heartbeat", sctp.heartbeat, MIN_HEARTBEAT, MAX_HEARTBEAT),
+        ];
+        for (key, value, least, most) in durations {
+            self.duration_at(&[path, &[key]].concat(), value, least, most);
+        }
+        let numbers = [
+            ("streams_out", sctp.streams_out, MIN_STREAMS, MAX_STREAMS),
+            ("streams_in", sctp.streams_in, MIN_STREAMS, MAX_STREAMS),
+            (
+                "path_max_retrans",
+                sctp.path_max_retrans,
+                MIN_PATH_MAX_RETRANS,
+                MAX_PATH_MAX_RETRANS,
+            ),
+            (
+                "association_max_retrans",
+                sctp.association_max_retrans,
+                MIN_ASSOCIATION_MAX_RETRANS,
+                MAX_ASSOCIATION_MAX_RETRANS,
+            ),
+        ];
+        for (key, value, least, most) in numbers {
+            if !(least..=most).contains(&value) {
+                let path = [path, &[key]].concat();
+                let path: Vec<&dyn Display> = path.iter().map(|key| key as &dyn Display).collect();
+                self.fault(&path, format!("is {value}; allowed are {least} to {most}"));
+            }
+        }
+        let ordered = sctp.rto_min <= sctp.rto_initial && sctp.rto_initial <= sctp.rto_max;
+        if !ordered {
+            let message = format!(
+                "is {}, but must lie between rto_min ({}) and rto_max ({})",
+                show_duration(sctp.rto_initial),
+                show_duration(sctp.rto_min),
+                show_duration(sctp.rto_max)
+            );
+            let path = [path, &["rto_initial"]].concat();
+            let path: Vec<&dyn Display> = path.iter().map(|key| key as &dyn Display).collect();
+            self.fault(&path, message);
         }
     }
 

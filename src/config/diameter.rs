@@ -4,8 +4,9 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Transport};
 use super::peers::{Access, Connect, DEFAULT_CONNECTIONS_PER_PEER, Peer};
+use super::sctp::{Listen, Sctp};
 use super::text;
 use super::tls::Tls;
 
@@ -86,7 +87,7 @@ pub struct Diameter {
     pub realms: Vec<String>,
     /// Where peers may connect to.
     #[serde(deserialize_with = "text::one_or_many")]
-    pub listen: Vec<Endpoint>,
+    pub listen: Vec<Listen>,
     /// Product-Name of the capabilities exchange.
     pub product_name: String,
     /// Vendor-Id of the capabilities exchange; 0 is "no vendor".
@@ -125,6 +126,8 @@ pub struct Diameter {
     pub deny: Access,
     /// Certificates, for addresses with `tls://`.
     pub tls: Tls,
+    /// Associations, for addresses with `sctp://`.
+    pub sctp: Sctp,
     /// The peers that are known.
     #[serde(rename = "peer")]
     pub peers: Vec<Peer>,
@@ -138,7 +141,7 @@ impl Default for Diameter {
             origin_host: DEFAULT_ORIGIN_HOST.to_owned(),
             origin_realm: DEFAULT_ORIGIN_REALM.to_owned(),
             realms: Vec::new(),
-            listen: vec![Endpoint::default()],
+            listen: default_listen(),
             product_name: DEFAULT_PRODUCT_NAME.to_owned(),
             vendor_id: 0,
             watchdog: DEFAULT_WATCHDOG,
@@ -153,8 +156,19 @@ impl Default for Diameter {
             allow: Access::default(),
             deny: Access::default(),
             tls: Tls::default(),
+            sctp: Sctp::default(),
             peers: Vec::new(),
             connect: Vec::new(),
         }
     }
+}
+
+/// Where a fresh installation listens: this machine alone can reach it, over
+/// whatever Diameter is carried by.
+fn default_listen() -> Vec<Listen> {
+    let sctp = Endpoint {
+        transport: Transport::Sctp,
+        ..Endpoint::default()
+    };
+    vec![Endpoint::default().into(), sctp.into()]
 }

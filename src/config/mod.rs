@@ -20,6 +20,7 @@ pub mod diameter;
 pub mod endpoint;
 mod locate;
 pub mod peers;
+pub mod sctp;
 mod text;
 pub mod tls;
 
@@ -36,6 +37,7 @@ pub use self::diameter::Diameter;
 pub use self::endpoint::{Endpoint, Transport};
 pub use self::locate::{ConfigError, Problem};
 pub use self::peers::{Access, Connect, Peer};
+pub use self::sctp::{Listen, Sctp, SctpOverrides};
 pub use self::text::MaxChange;
 #[cfg(feature = "server")]
 pub(crate) use self::text::parse_duration;

@@ -106,6 +106,74 @@ pub(super) mod duration {
     }
 }
 
+/// The same, where the key may be absent.
+pub(super) mod optional_duration {
+    use core::time::Duration;
+
+    use super::{Deserializer, Serializer};
+
+    /// Writes the duration that is there.
+    pub(in crate::config) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => super::duration::serialize(value, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads a duration.
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        super::duration::deserialize(deserializer).map(Some)
+    }
+}
+
+/// A small whole number, both ways.
+pub(super) mod number {
+    use super::{Deserializer, Serializer};
+
+    /// Writes the number.
+    pub(in crate::config) fn serialize<S: Serializer>(
+        value: &u16,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u16(*value)
+    }
+
+    /// Reads a number.
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<u16, D::Error> {
+        super::whole_number(deserializer)
+    }
+}
+
+/// The same, where the key may be absent.
+pub(super) mod optional_number {
+    use super::{Deserializer, Serializer};
+
+    /// Writes the number that is there.
+    pub(in crate::config) fn serialize<S: Serializer>(
+        value: &Option<u16>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.serialize_u16(*value),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads a number.
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<u16>, D::Error> {
+        super::whole_number(deserializer).map(Some)
+    }
+}
+
 /// Reads a number with a unit.
 pub(crate) fn parse_duration(text: &str) -> Option<core::time::Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

@@ -26,8 +26,9 @@ use tokio_rustls::TlsStream;
 
 use super::directory::Orders;
 use super::driver::{self, Outcome, Role};
-use super::listener::configure;
+use super::listener::{configure, resolve};
 use super::peers::{Call, CallStatus};
+use super::sctp::{Association, Calling, SctpSocket, is_missing};
 use super::stream::Stream;
 use super::transport::{Ends, Transport};
 use super::{Shared, seed};
@@ -141,6 +142,8 @@ enum Connected {
     Tcp((TcpStream, Ends)),
     /// Over TLS; its state is large.
     Tls(Box<(TlsStream<TcpStream>, Ends)>),
+    /// Over SCTP.
+    Sctp((SctpSocket, Ends)),
 }
 
 /// How long to wait before the next attempt.
@@ -201,7 +204,7 @@ impl Caller {
         let connected = match address.transport {
             Kind::Tcp => connect_tcp(address).await.map(Connected::Tcp),
             Kind::Tls => self.connect_tls().await.map(Connected::Tls),
-            kind @ Kind::Sctp => Err(format!("{kind}:// cannot be called by this version")),
+            Kind::Sctp => self.connect_sctp().await.map(Connected::Sctp),
         };
         connected.map_err(Attempt::Failed)
     }
@@ -229,6 +232,32 @@ impl Caller {
         Ok(Box::new((TlsStream::from(stream), ends)))
     }
 
+    /// Connects over SCTP: to all addresses of the peer at once.
+    async fn connect_sctp(&self) -> Result<(SctpSocket, Ends), String> {
+        let address = &self.call.connect.address;
+        let remote = timeout(CONNECT_TIMEOUT, resolve(address)).await;
+        let remote = remote.map_err(|_| "it cannot be resolved in time".to_owned())??;
+        let Calling { options, local } = &self.shared.sctp;
+        let connected = SctpSocket::connect(local, &remote, options);
+        let socket = match timeout(CONNECT_TIMEOUT, connected).await {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(error)) if is_missing(&error) => {
+                return Err("this machine's kernel has no SCTP".to_owned());
+            }
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => return Err("no answer".to_owned()),
+        };
+        let gone = |error: io::Error| error.to_string();
+        let primary = socket.peer_addresses().map_err(gone)?;
+        let ends = Ends {
+            kind: Kind::Sctp,
+            local: socket.local_addresses().map_err(gone)?,
+            remote: *primary.first().ok_or("it is gone again")?,
+            certified: None,
+        };
+        Ok((socket, ends))
+    }
+
     /// Talks to the peer until the connection ends.
     async fn converse(&self, connected: Connected) -> Attempt {
         match connected {
@@ -236,6 +265,10 @@ impl Caller {
             Connected::Tls(connected) => {
                 let (stream, ends) = *connected;
                 self.converse_over(Stream::new(stream), ends).await
+            }
+            Connected::Sctp((socket, ends)) => {
+                let association = Association::new(socket, ends.remote, Arc::clone(&self.shared));
+                self.converse_over(association, ends).await
             }
         }
     }

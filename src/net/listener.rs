@@ -14,6 +14,7 @@ use tokio_rustls::TlsStream;
 
 use super::directory::Orders;
 use super::driver::Role;
+use super::sctp::SctpListener;
 use super::stream::Stream;
 use super::tls::Tls;
 use super::transport::{Ends, Transport};
@@ -24,11 +25,11 @@ use crate::metrics::Tally;
 
 /// Connections that the kernel may hold ready before they are accepted: all
 /// MMEs of a network come back at the same moment after a restart.
-const BACKLOG: i32 = 1024;
+pub(super) const BACKLOG: i32 = 1024;
 
 /// How long accepting pauses when the process is out of file descriptors:
 /// trying again at once would only spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// When TCP begins to probe an idle connection. The watchdog notices a dead
 /// peer far earlier; this frees sockets whose peer vanished in the handshake.
@@ -40,13 +41,20 @@ pub(super) struct Listener {
     /// What it is to others.
     pub(super) listening: Listening,
     /// The socket.
-    socket: TcpListener,
-    /// What its connections are secured with.
-    tls: Option<Arc<Tls>>,
+    pub(super) socket: Acceptor,
 }
 
-/// Opens the listening sockets of one configured endpoint: several, when its
-/// name has several addresses.
+/// A socket that accepts connections.
+#[derive(Debug)]
+pub(super) enum Acceptor {
+    /// Byte streams, and what they are secured with.
+    Tcp(TcpListener, Option<Arc<Tls>>),
+    /// Associations.
+    Sctp(SctpListener),
+}
+
+/// Opens the listening sockets of one configured endpoint for byte streams:
+/// several, when its name has several addresses.
 pub(super) async fn bind(
     endpoint: &Endpoint,
     tls: Option<&Arc<Tls>>,
@@ -62,10 +70,6 @@ pub(super) async fn bind(
         (Kind::Tls, Some(tls)) => Some(tls),
         _ => None,
     };
-    match endpoint.transport {
-        Kind::Tcp | Kind::Tls => {}
-        Kind::Sctp => return Err(failed("not supported by this version")),
-    }
     for resolved in resolve(endpoint).await.map_err(|why| failed(&why))? {
         let socket = listen(resolved).map_err(|error| failed(&explain(&error, resolved)))?;
         let address = socket
@@ -76,15 +80,14 @@ pub(super) async fn bind(
                 transport: endpoint.transport,
                 addresses: vec![address],
             },
-            socket,
-            tls: tls.cloned(),
+            socket: Acceptor::Tcp(socket, tls.cloned()),
         });
     }
     Ok(())
 }
 
 /// The addresses of an endpoint's hosts.
-async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, String> {
+pub(super) async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, String> {
     let mut resolved = Vec::new();
     for host in &endpoint.hosts {
         let found = tokio::net::lookup_host((host.as_str(), endpoint.port))
@@ -151,9 +154,13 @@ pub(super) struct Door {
 impl Door {
     /// Accepts connections for ever.
     pub(super) async fn open(self, listener: Listener) {
+        let (socket, tls) = match listener.socket {
+            Acceptor::Tcp(socket, tls) => (socket, tls),
+            Acceptor::Sctp(socket) => return self.open_sctp(socket).await,
+        };
         loop {
-            match listener.socket.accept().await {
-                Ok((stream, remote)) => self.admit(stream, remote, listener.tls.as_ref()),
+            match socket.accept().await {
+                Ok((stream, remote)) => self.admit(stream, remote, tls.as_ref()),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     self.shared
@@ -240,7 +247,7 @@ impl Door {
 
     /// A permit for a connection; `None`, counted and logged, if its address is
     /// not admitted, and at the limit.
-    fn permit(&self, remote: SocketAddr) -> Option<OwnedSemaphorePermit> {
+    pub(super) fn permit(&self, remote: SocketAddr) -> Option<OwnedSemaphorePermit> {
         let shared = &self.shared;
         let admission = Arc::clone(&self.orders.borrow().admission);
         if !admission.admits_address(host_address(remote.ip())) {
@@ -271,7 +278,7 @@ impl Door {
     }
 
     /// Starts the task of a connection, which holds its permit to the end.
-    fn serve<T: Transport + 'static>(
+    pub(super) fn serve<T: Transport + 'static>(
         &self,
         transport: T,
         ends: Ends,
@@ -288,7 +295,7 @@ impl Door {
 
 /// Whether an error of `accept` concerns only the connection that was to be
 /// accepted: it was gone before its turn.
-fn is_of_one_connection(error: &io::Error) -> bool {
+pub(super) fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted

@@ -22,6 +22,7 @@ mod directory;
 mod driver;
 mod listener;
 mod peers;
+pub mod sctp;
 mod stream;
 mod throttle;
 pub mod tls;
@@ -47,7 +48,7 @@ use crate::wire::compose::HostAddress;
 pub use self::peers::{CallRow, ConnectionRow, Direction, LinkState, PeerRow, PeerTable, Peers};
 
 use self::directory::{Directory, Orders};
-use self::listener::{Door, Listener};
+use self::listener::{Acceptor, Door, Listener};
 use self::throttle::{Sampler, Throttle};
 use self::tls::Tls;
 
@@ -109,6 +110,8 @@ struct Shared {
     tls: Option<Arc<Tls>>,
     /// The time.
     clock: Clock,
+    /// How associations are opened from this side.
+    sctp: sctp::Calling,
     /// How long a peer may leave its answers unread.
     write_timeout: Duration,
     /// Whether the log may have IMEIs and IMSIs in full.
@@ -126,6 +129,8 @@ pub struct Server {
     shared: Arc<Shared>,
     /// The listening sockets.
     listeners: Vec<Listener>,
+    /// What is not listened on, as the kernel has no SCTP.
+    without_sctp: Vec<Endpoint>,
     /// One permit for each connection that may be there at once.
     connections: Arc<Semaphore>,
     /// How many permits there are.
@@ -149,8 +154,23 @@ impl Server {
         let clock = Clock::start();
         let tls = Tls::open(config, clock.now().unix)?;
         let mut listeners = Vec::new();
-        for address in &config.diameter.listen {
-            listener::bind(address, tls.as_ref(), &mut listeners).await?;
+        let mut without_sctp = Vec::new();
+        for listen in &config.diameter.listen {
+            let endpoint = &listen.endpoint;
+            if endpoint.transport != Transport::Sctp {
+                listener::bind(endpoint, tls.as_ref(), &mut listeners).await?;
+            } else if let Some((socket, listening)) = sctp::bind(listen, &config.diameter).await? {
+                let socket = Acceptor::Sctp(socket);
+                listeners.push(Listener { listening, socket });
+            } else {
+                without_sctp.push(endpoint.clone());
+            }
+        }
+        if let (true, Some(endpoint)) = (listeners.is_empty(), without_sctp.first()) {
+            return Err(Failed::new(format!(
+                "cannot listen on {endpoint}: this machine's kernel has no SCTP; load its module \
+                 (`modprobe sctp`), or listen on a tcp:// address as well"
+            )));
         }
         let connections_max = u32::try_from(config.diameter.max_connections).unwrap_or(u32::MAX);
         let orders = Orders {
@@ -166,6 +186,10 @@ impl Server {
             directory: Arc::new(directory),
             tls,
             clock,
+            sctp: sctp::Calling::new(
+                &config.diameter,
+                listeners.iter().map(|listener| &listener.listening),
+            ),
             write_timeout: config.diameter.write_timeout,
             show_identities: config.log.show_identities,
             throttle: Throttle::default(),
@@ -174,6 +198,7 @@ impl Server {
         Ok(Self {
             shared: Arc::new(shared),
             listeners,
+            without_sctp,
             connections: Arc::new(Semaphore::new(config.diameter.max_connections)),
             connections_max,
         })
@@ -188,6 +213,12 @@ impl Server {
     /// What is listened on, ports resolved.
     pub fn listening(&self) -> impl Iterator<Item = &Listening> {
         self.listeners.iter().map(|listener| &listener.listening)
+    }
+
+    /// What is configured and not listened on, as the kernel has no SCTP.
+    #[must_use]
+    pub fn without_sctp(&self) -> &[Endpoint] {
+        &self.without_sctp
     }
 
     /// The peers: to look at, and to change who may be one.

@@ -26,7 +26,7 @@ impl Check {
         let tls = &diameter.tls;
         let is_tls = |transport| transport == Transport::Tls;
         let mut listen = diameter.listen.iter();
-        let listens = listen.position(|address| is_tls(address.transport));
+        let listens = listen.position(|address| is_tls(address.endpoint.transport));
         let mut connect = diameter.connect.iter();
         let calls = connect.position(|connect| is_tls(connect.address.transport));
         match (&tls.certificate, &tls.key) {

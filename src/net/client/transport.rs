@@ -1,8 +1,10 @@
 //! What carries a client's messages: a byte stream, or whatever else takes
 //! messages and gives the octets of messages back.
 
+use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,7 +12,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::ClientError;
+use crate::config::{Endpoint, Sctp};
+use crate::net::listener::resolve;
+use crate::net::sctp::{
+    DIAMETER_PPID, Parcel, ReceiveBuffer, Received, SctpOptions, SctpSocket, is_missing,
+};
 use crate::net::tls::{Connector, words};
+use crate::wire::DEFAULT_MESSAGE_LEN_MAX;
 
 /// What a client is to reach a server with.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +28,8 @@ pub enum Carrier {
     Tcp,
     /// TLS over TCP.
     Tls(Connector),
+    /// SCTP; the address may have several hosts, as in `10.0.0.1,10.0.1.1:3868`.
+    Sctp,
 }
 
 /// The transport connection of a client.
@@ -29,6 +39,8 @@ pub(super) enum Transport {
     Tcp(TcpStream),
     /// TLS over TCP; its state is large.
     Tls(Box<TlsStream<TcpStream>>),
+    /// SCTP, and where messages are received.
+    Sctp(SctpSocket, Box<ReceiveBuffer>),
 }
 
 impl Transport {
@@ -43,6 +55,7 @@ impl Transport {
                     stream.map_err(|error| ClientError::Tls(words::explain_handshake(&error)))?;
                 Ok(Self::Tls(Box::new(stream)))
             }
+            Carrier::Sctp => Ok(Self::Sctp(connect_sctp(address).await?, Box::default())),
         }
     }
 
@@ -56,6 +69,10 @@ impl Transport {
         let socket = match self {
             Self::Tcp(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
+            Self::Sctp(socket, _) => {
+                let addresses = socket.local_addresses()?;
+                return Ok(addresses.iter().map(SocketAddr::ip).collect());
+            }
         };
         Ok(vec![socket.local_addr()?.ip()])
     }
@@ -68,6 +85,14 @@ impl Transport {
                 stream.write_all(message).await?;
                 stream.flush().await
             }
+            Self::Sctp(socket, _) => {
+                let parcel = Parcel {
+                    octets: message,
+                    stream: 0,
+                    ppid: DIAMETER_PPID,
+                };
+                socket.send(parcel).await
+            }
         }
     }
 
@@ -77,6 +102,7 @@ impl Transport {
         match self {
             Self::Tcp(stream) => stream.read_buf(input).await,
             Self::Tls(stream) => stream.read_buf(input).await,
+            Self::Sctp(socket, buffer) => poll_fn(|cx| poll_sctp(cx, socket, buffer, input)).await,
         }
     }
 
@@ -85,7 +111,44 @@ impl Transport {
         match self {
             Self::Tcp(stream) => stream.shutdown().await,
             Self::Tls(stream) => stream.shutdown().await,
+            Self::Sctp(socket, _) => socket.shutdown(),
         }
+    }
+}
+
+/// Appends what was received over SCTP: the parts of a message follow each
+/// other, so that nothing has to be put together.
+fn poll_sctp(
+    cx: &mut Context<'_>,
+    socket: &SctpSocket,
+    buffer: &mut ReceiveBuffer,
+    input: &mut BytesMut,
+) -> Poll<io::Result<usize>> {
+    let mut ended = false;
+    let before = input.len();
+    while input.len() == before && !ended {
+        ready!(socket.poll_receive(cx, buffer, |received| match received {
+            Received::Data { octets, .. } => input.extend_from_slice(octets),
+            Received::End => ended = true,
+            Received::Notification(_) => {}
+        }))?;
+    }
+    Poll::Ready(Ok(input.len() - before))
+}
+
+/// Opens an association.
+async fn connect_sctp(address: &str) -> Result<SctpSocket, ClientError> {
+    let failed = |error| ClientError::Connect(address.to_owned(), error);
+    let endpoint = format!("sctp://{address}").parse::<Endpoint>();
+    let endpoint = endpoint.map_err(|why| failed(io::Error::other(why)))?;
+    let remote = resolve(&endpoint).await;
+    let remote = remote.map_err(|why| failed(io::Error::other(why)))?;
+    let options = SctpOptions::new(&Sctp::default(), DEFAULT_MESSAGE_LEN_MAX);
+    match SctpSocket::connect(&[], &remote, &options).await {
+        Err(error) if is_missing(&error) => Err(ClientError::Transport(io::Error::other(
+            "this machine's kernel has no SCTP; where it is a module, `modprobe sctp` loads it",
+        ))),
+        connected => connected.map_err(failed),
     }
 }
 
