@@ -176,9 +176,12 @@ impl Directory {
             match self.take(&key, &new, limit) {
                 Taken::Free => return Ok(place(&new)),
                 Taken::From(old) => {
+                    // Before waiting: the claim can be dropped meanwhile, and
+                    // its place must not outlive it.
+                    let place = place(&new);
                     // Fails only when that connection is over already.
                     let _ = old.commands.send(Command::Supersede).await;
-                    return Ok(place(&new));
+                    return Ok(place);
                 }
                 Taken::Lost => return Err(Refusal::ElectionLost),
                 Taken::By(holders) => {
@@ -428,6 +431,21 @@ mod tests {
         drop(old);
         let held = ids(&directory, "mme");
         assert_eq!(held, [2], "the new one's place is not given up by the old");
+    }
+
+    /// The applicant may be gone while the old connection is being told.
+    #[tokio::test]
+    async fn a_claim_that_is_given_up_leaves_no_place_behind() {
+        let directory = directory(1);
+        let (old, _inbox) = claim(&directory, peer("mme", 7), 1).await;
+        let commands = directory.places()["mme"][0].commands.clone();
+        while commands.try_send(Command::Supersede).is_ok() {}
+        let (applicant, _new_inbox) = applicant(2);
+        let claiming = Arc::clone(&directory).claim(peer("mme", 8), applicant);
+        assert!(futures_util::FutureExt::now_or_never(claiming).is_none());
+        drop(old);
+        assert!(directory.has_room("mme"));
+        assert!(directory.places().is_empty());
     }
 
     #[tokio::test]
