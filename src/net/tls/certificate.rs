@@ -243,10 +243,12 @@ pub struct CertifiedNames(Vec<String>);
 
 impl CertifiedNames {
     /// Those of a certificate as it came from the peer, which rustls has found
-    /// to be trusted.
+    /// to be trusted; `None` if there is no certificate. One that cannot be read
+    /// here is for nobody: it must not pass for a peer that has none.
     pub(super) fn of_peer(chain: Option<&[CertificateDer<'_>]>) -> Option<Self> {
-        let (_, certificate) = X509Certificate::from_der(chain?.first()?).ok()?;
-        Some(Self::of(&certificate))
+        let certificate = X509Certificate::from_der(chain?.first()?);
+        let names = certificate.map(|(_, certificate)| Self::of(&certificate));
+        Some(names.unwrap_or_default())
     }
 
     /// Those of a certificate.
@@ -254,25 +256,30 @@ impl CertifiedNames {
         let names = certificate.subject_alternative_name().ok().flatten();
         let names = names.iter().flat_map(|names| &names.value.general_names);
         let names = names.filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some(printable(name).to_ascii_lowercase()),
+            // One with control characters in it is no name: without them, it
+            // would be another.
+            GeneralName::DNSName(name) if !name.contains(char::is_control) => {
+                Some(name.to_ascii_lowercase())
+            }
             _ => None,
         });
         Self(names.collect())
     }
 
     /// Whether one of them is this host, or stands for it: `*` is any one
-    /// leftmost label (RFC 6125 section 6.4.3).
+    /// leftmost label (RFC 6125 section 6.4.3). A host that ends with a dot is
+    /// none: to admission and policies, which compare names as they are, it is
+    /// another one than that without, of which nothing is said.
     #[must_use]
     pub fn cover(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
-        let host = host.strip_suffix('.').unwrap_or(&host);
         self.0.iter().any(|name| match name.strip_prefix("*.") {
             // A wildcard for a whole top-level domain is nobody's name.
             Some(domain) if domain.contains('.') => host
                 .split_once('.')
                 .is_some_and(|(label, rest)| !label.is_empty() && rest == domain),
             Some(_) => false,
-            None => !host.is_empty() && name == host,
+            None => !host.is_empty() && *name == host,
         })
     }
 }
@@ -308,10 +315,21 @@ mod tests {
             "*.org",
             "mme.example.org.evil",
             "org",
+            "mme.example.org.",
+            "a.epc.example.org.",
         ] {
             assert!(!names.cover(host), "{host}");
         }
         assert!(!CertifiedNames::default().cover("mme.example.org"));
+    }
+
+    /// Of which rustls may think otherwise.
+    #[test]
+    fn a_certificate_that_cannot_be_read_is_for_nobody() {
+        assert_eq!(CertifiedNames::of_peer(None), None);
+        let damaged = CertificateDer::from(&b"\x30\x03\x02\x01"[..]);
+        let names = CertifiedNames::of_peer(Some(&[damaged]));
+        assert_eq!(names, Some(CertifiedNames::default()));
     }
 
     #[test]
