@@ -443,7 +443,8 @@ enum Depth {
 }
 
 /// Waits for a request, and for the files to be left alone if it is about
-/// them; none when nobody is left to make requests.
+/// them; none when nobody is left to make requests. Requests that have piled up
+/// are one: what is read now is what they all ask for.
 fn next(inbox: &Receiver<Request>) -> Option<Request> {
     let mut request = inbox.recv().ok()?;
     let clock = Clock::start();
@@ -452,6 +453,11 @@ fn next(inbox: &Receiver<Request>) -> Option<Request> {
             Ok(next) => request = next,
             Err(RecvTimeoutError::Timeout) => break,
             Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+    for more in inbox.try_iter() {
+        if more == Request::Now {
+            request = more;
         }
     }
     Some(request)
@@ -589,4 +595,30 @@ fn retire(old: Arc<Rulebook>) {
         thread::sleep(RETIRE_POLL);
     }
     drop(old);
+}
+
+//----------- Tests -----------------------------------------------------------
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A script that sends SIGHUP for each of a thousand files must not keep
+    /// the server reading for hours.
+    #[test]
+    fn requests_that_pile_up_are_one() {
+        let (requests, inbox) = channel();
+        for request in [Request::Now, Request::Touched, Request::Now] {
+            requests.send(request).unwrap();
+        }
+        assert_eq!(next(&inbox), Some(Request::Now));
+        assert!(inbox.try_recv().is_err(), "nothing is left to be done");
+        requests.send(Request::Touched).unwrap();
+        requests.send(Request::Now).unwrap();
+        requests.send(Request::Touched).unwrap();
+        assert_eq!(next(&inbox), Some(Request::Now), "the order still holds");
+        assert!(inbox.try_recv().is_err());
+        drop(requests);
+        assert_eq!(next(&inbox), None);
+    }
 }
