@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::explain::{parse_imsi, parse_svn};
 use super::transport::TransportArgs;
-use super::{print_json, printed};
+use super::{complete, print_json, printed};
 use crate::base::Node;
 use crate::base::node::{Limits, NodeSettings, is_identity};
 use crate::config::parse_duration;
@@ -134,9 +134,9 @@ impl CheckArgs {
             .map_err(|error| Failed::new(format!("cannot start: {error}")))?;
         let carrier = self.transport.carrier()?;
         if self.repeat != 1 {
-            return runtime.block_on(series::run(self, &carrier, out));
+            return complete(runtime, series::run(self, &carrier, out));
         }
-        let answer = runtime.block_on(async {
+        let answer = complete(runtime, async {
             let mut session = self.open(&carrier).await?;
             let answer = session.ask(self).await?;
             session.close().await;

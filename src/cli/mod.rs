@@ -12,6 +12,8 @@ pub mod transport;
 use std::io::{self, Write};
 use std::path::Path;
 
+use tokio::runtime::Runtime;
+
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
@@ -91,6 +93,15 @@ fn configuration(path: Option<&Path>) -> Result<Config, Failed> {
     })
 }
 
+/// Runs a future to its end, and waits for nothing that it has left behind: the
+/// system may go on looking for a name for as long as its name servers are
+/// silent, and cannot be told to stop.
+fn complete<F: Future>(runtime: Runtime, future: F) -> F::Output {
+    let output = runtime.block_on(future);
+    runtime.shutdown_background();
+    output
+}
+
 /// Prints a value as JSON.
 fn print_json(out: &mut impl Write, value: &impl Serialize) -> Result<(), Failed> {
     let text = serde_json::to_string_pretty(value)
@@ -105,5 +116,40 @@ fn printed(result: io::Result<()>) -> Result<(), Failed> {
             Err(Failed::new(format!("cannot print: {error}")))
         }
         _ => Ok(()),
+    }
+}
+
+//----------- Tests -----------------------------------------------------------
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    /// A lookup of a name that hangs is the same: a thread that cannot be
+    /// stopped.
+    #[test]
+    fn the_end_does_not_wait_for_what_cannot_be_stopped() {
+        let (release, released) = mpsc::channel::<()>();
+        let (started, starts) = mpsc::channel();
+        let (done, ends) = mpsc::channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
+            let output = complete(runtime, async {
+                tokio::task::spawn_blocking(move || {
+                    started.send(()).unwrap();
+                    released.recv()
+                });
+                starts.recv().unwrap();
+                7
+            });
+            done.send(output).unwrap();
+        });
+        assert_eq!(ends.recv_timeout(Duration::from_secs(10)), Ok(7));
+        drop(release);
     }
 }

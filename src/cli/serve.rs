@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
-use super::configuration;
+use super::{complete, configuration};
 use crate::base::Node;
 use crate::base::node::{Limits, NodeSettings, is_identity};
 use crate::config::{ClientCertificates, Config, Diameter, Endpoint, LogLevel, Transport};
@@ -92,7 +92,7 @@ impl ServeArgs {
             .build()
             .map_err(|error| Failed::new(format!("cannot start: {error}")))?;
         allow_files(config.diameter.max_connections);
-        runtime.block_on(async {
+        complete(runtime, async {
             let signals = Signals::new()?;
             let server =
                 Server::bind(&config, node, Arc::clone(&register), Arc::clone(&counters)).await?;

@@ -11,6 +11,7 @@ use super::recording::{Exchange, Recording, identity, is_base_request, number, v
 use super::{Reply, Silence};
 use crate::base::node::{Limits, NodeSettings};
 use crate::base::{Answer, Envelope, Node};
+use crate::cli::complete;
 use crate::cli::transport::TransportArgs;
 use crate::error::Failed;
 use crate::net::client::{Client, ClientError};
@@ -43,7 +44,8 @@ pub(super) fn replay(
         .enable_all()
         .build()
         .map_err(|error| Failed::new(format!("cannot start: {error}")))?;
-    runtime.block_on(replay_flows(recording, &transport.address(peer), transport))
+    let address = transport.address(peer);
+    complete(runtime, replay_flows(recording, &address, transport))
 }
 
 /// Replays flow after flow.
