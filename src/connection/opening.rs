@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use super::{Connection, Decision, EndReason};
 use crate::base::capabilities::{self, Acceptance, Capabilities};
-use crate::base::node::is_identity;
+use crate::base::node::{IDENTITY_LEN_MAX, is_identity};
 use crate::base::peer::{Action, Event, State, transition};
 use crate::service::Observer;
 use crate::time::Uptime;
@@ -186,7 +186,9 @@ impl Peer {
     }
 }
 
-/// The peer's text as ours, whatever it is.
+/// The peer's text as ours, whatever it is, and no more of it than a name may
+/// have: logs and tables show it, and an answer can be of any length.
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    let shown = bytes.get(..IDENTITY_LEN_MAX).unwrap_or(bytes);
+    String::from_utf8_lossy(shown).into_owned()
 }

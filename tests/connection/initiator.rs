@@ -140,6 +140,25 @@ fn a_refusal_closes_and_is_reported_in_the_peer_s_words() {
     }
 }
 
+/// Logs and the table of peers show it.
+#[test]
+fn of_what_the_peer_says_no_more_is_kept_than_a_name_may_have() {
+    for code in [3010, 2001] {
+        let (mut bench, cer) = call(None);
+        let much = "ä".repeat(30_000);
+        let cea = match code {
+            2001 => cea(&cer).instead(264, base(264, &much)),
+            _ => bare_cea(&cer, code).with(avp(281, 0, None, much.as_bytes())),
+        };
+        bench.feed(&cea.bytes());
+        let said = match code {
+            2001 => &bench.connection.peer().unwrap().origin_host,
+            _ => bench.connection.said().unwrap(),
+        };
+        assert_eq!(said.chars().count(), 128, "255 octets, the last cut");
+    }
+}
+
 #[test]
 fn only_the_callee_is_let_in() {
     for (realm, cea_with, want) in [
