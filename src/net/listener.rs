@@ -86,16 +86,22 @@ pub(super) async fn bind(
     Ok(())
 }
 
-/// The addresses of an endpoint's hosts.
+/// The addresses of an endpoint's hosts, each once: a name and its address may
+/// both be there, and a name can have one twice.
 pub(super) async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, String> {
     let mut resolved = Vec::new();
     for host in &endpoint.hosts {
         let found = tokio::net::lookup_host((host.as_str(), endpoint.port))
             .await
             .map_err(|error| format!("{host} cannot be resolved: {error}"))?;
-        let before = resolved.len();
-        resolved.extend(found);
-        if resolved.len() == before {
+        let mut has_address = false;
+        for address in found {
+            has_address = true;
+            if !resolved.contains(&address) {
+                resolved.push(address);
+            }
+        }
+        if !has_address {
             return Err(format!("{host} has no address"));
         }
     }
@@ -308,4 +314,19 @@ pub(super) fn configure(stream: &TcpStream) -> io::Result<()> {
     // delay the last one.
     stream.set_nodelay(true)?;
     SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
+}
+
+//----------- Tests -----------------------------------------------------------
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_a_name_has_twice_is_listened_on_once() {
+        let endpoint: Endpoint = "sctp://127.0.0.2,127.0.0.1,127.0.0.2:3868".parse().unwrap();
+        let resolved = resolve(&endpoint).await.unwrap();
+        let want = ["127.0.0.2:3868", "127.0.0.1:3868"].map(|address| address.parse().unwrap());
+        assert_eq!(resolved, want);
+    }
 }

@@ -46,13 +46,7 @@ pub(in crate::net) async fn bind(
 ) -> Result<Option<(SctpListener, Listening)>, Failed> {
     let endpoint = &listen.endpoint;
     let failed = |why: &str| Failed::new(format!("cannot listen on {endpoint}: {why}"));
-    let mut addresses: Vec<SocketAddr> = Vec::new();
-    for address in resolve(endpoint).await.map_err(|why| failed(&why))? {
-        // A name and its address may both be there.
-        if !addresses.contains(&address) {
-            addresses.push(address);
-        }
-    }
+    let addresses = resolve(endpoint).await.map_err(|why| failed(&why))?;
     let config = listen.sctp.over(&diameter.sctp);
     let options = SctpOptions::new(&config, diameter.max_message);
     match SctpListener::bind(&addresses, &options, BACKLOG) {
