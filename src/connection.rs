@@ -54,6 +54,11 @@ pub use self::opening::{Callee, Peer};
 /// is back before its subscribers notice.
 pub const PROBE_WAIT: Duration = Duration::from_secs(3);
 
+/// How long the decision on a claim may take at least, whatever is left of the
+/// time for the handshake: an old connection may have to be asked for a sign of
+/// life, which is not the new one's fault.
+const CLAIM_WAIT: Duration = PROBE_WAIT.saturating_add(Duration::from_secs(1));
+
 /// A connection's protocol state.
 #[derive(Debug)]
 pub struct Connection {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::{Connection, Decision, EndReason};
+use super::{CLAIM_WAIT, Connection, Decision, EndReason};
 use crate::base::capabilities::{self, Acceptance, Capabilities};
 use crate::base::node::{IDENTITY_LEN_MAX, is_identity};
 use crate::base::peer::{Action, Event, State, transition};
@@ -130,6 +130,7 @@ impl Connection {
         match action {
             Action::Claim => {
                 self.step(event, EndReason::NotCer);
+                self.deadline = self.deadline.max(Some(now.plus(CLAIM_WAIT)));
                 return false;
             }
             Action::Close => {

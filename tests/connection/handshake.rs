@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use weir::base::peer::State;
-use weir::connection::{Decision, EndReason, Refusal};
+use weir::connection::{Decision, EndReason, PROBE_WAIT, Refusal};
 use weir::wire::ResultCode;
 
 use super::support::bench::{BLACK, WHITE, settings};
@@ -136,6 +136,21 @@ fn a_handshake_has_its_time_and_no_more() {
     let mut bench = Bench::open();
     bench.pass(secs(11));
     assert_eq!(bench.connection.ending(), None);
+}
+
+/// Nobody else's old connection would ever be replaced where the handshake has
+/// less time than that has to show life.
+#[test]
+fn a_claim_has_the_time_in_which_an_old_connection_must_show_life() {
+    let mut settings = settings();
+    settings.limits.handshake = secs(1);
+    let mut bench = Bench::with(settings);
+    bench.feed(&Request::cer().bytes());
+    bench.pass(PROBE_WAIT);
+    assert_eq!(bench.connection.ending(), None);
+    bench.connection.resolve_claim(Decision::Granted);
+    bench.feed(&[]);
+    assert_eq!(bench.connection.state(), State::Open);
 }
 
 #[test]
