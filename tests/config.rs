@@ -525,6 +525,11 @@ fn peers_that_nobody_means_are_warned_of() {
             "[diameter.deny]\norigin_host = \"*.x\"\n[[diameter.peer]]\norigin_host = \"a.x\"",
             "it may not connect",
         ),
+        (
+            "[diameter.deny]\norigin_host = \"*.x\"\n[[diameter.connect]]\norigin_host = \"a.x\"\n\
+             address = \"tcp://a\"",
+            "it is called all the same",
+        ),
     ] {
         let warnings = parse(&format!("{text}\n[register]\nsample = true"))
             .unwrap()

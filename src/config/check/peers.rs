@@ -37,6 +37,17 @@ pub(super) fn warnings(diameter: &Diameter) -> Vec<String> {
             ));
         }
     }
+    for connect in &diameter.connect {
+        let host = connect.origin_host.as_bytes();
+        let realm = connect.origin_realm.as_deref().unwrap_or_default();
+        if admission.deny.names_any(host, realm.as_bytes()) {
+            warnings.push(format!(
+                "[diameter.deny] names `{}`, which [[diameter.connect]] calls: it is called all \
+                 the same, and may only not connect by itself",
+                connect.origin_host
+            ));
+        }
+    }
     warnings
 }
 
