@@ -39,6 +39,10 @@ pub(in crate::net) fn explain(error: &io::Error) -> Option<String> {
     })
 }
 
+/// What webpki says of a certificate without extensions, as `openssl x509 -req`
+/// makes it unless told otherwise.
+const OLD_CERTIFICATE: &str = "UnsupportedCertVersion";
+
 /// What is wrong with its certificate.
 fn invalid(error: &CertificateError) -> String {
     match error {
@@ -69,6 +73,12 @@ fn invalid(error: &CertificateError) -> String {
         ),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "its certificate is not meant for this end of TLS (extended key usage)".to_owned()
+        }
+        // rustls has no name of its own for this one.
+        CertificateError::Other(error) if error.to_string() == OLD_CERTIFICATE => {
+            "its certificate is of the old version 1, which has no names; issue it one with a \
+             subjectAltName"
+                .to_owned()
         }
         other => format!("its certificate is not accepted: {other}"),
     }
@@ -116,5 +126,47 @@ pub(in crate::net) fn explain_handshake(error: &io::Error) -> String {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
         },
+    }
+}
+
+//----------- Tests -----------------------------------------------------------
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use tokio_rustls::rustls::RootCertStore;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
+    use tokio_rustls::rustls::server::WebPkiClientVerifier;
+
+    /// Of version 1; made with `openssl x509 -req`, without `-copy_extensions`.
+    const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBHDCBwwIUbnVv4q/NMNfGTcfpP2oipYvIN6QwCgYIKoZIzj0EAwIwDTELMAkG
+A1UEAwwCY2EwHhcNMjYxMTIyMTQ0MzAwWhcNMjYxMjIyMTQ0MzAwWjAVMRMwEQYD
+VQQDDApjbi5tbWUub3JnMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE2h2DwsDP
+KE8KTPQ1gJC+fxchiWxLRZDQFCfuqojGvt7FohRbVrM3ZBTQaAWE03tBTO1N5nF6
+pUBInq64RwzFqzAKBggqhkjOPQQDAgNIADBFAiAyWHxMFnzFZeph2AtbL3V26b//
+XHFH8pcoXwXGR8TA2AIhALYxl9zA/8a3MtmUG0wAH6IB8xFuRGOG2w4FDpYIGG7v
+-----END CERTIFICATE-----
+";
+
+    #[test]
+    fn an_old_certificate_is_called_so() {
+        let certificate = CertificateDer::from_pem_slice(VERSION_1.as_bytes()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .unwrap();
+        let error = verifier
+            .verify_client_cert(&certificate, &[], UnixTime::now())
+            .unwrap_err();
+        let told = explain(&io::Error::new(io::ErrorKind::InvalidData, error)).unwrap();
+        assert!(told.contains("old version 1"), "{told}");
     }
 }
