@@ -218,7 +218,8 @@ impl Caller {
             ..
         } = &self.call.connect;
         let credentials = self.shared.tls.as_ref().map(|tls| tls.current());
-        let credentials = credentials.ok_or("[diameter.tls] names no certificate")?;
+        let credentials =
+            credentials.ok_or("[diameter.tls] named no certificate when the server was started")?;
         let (stream, mut ends) = connect_tcp(address).await?;
         let stream = timeout(
             self.shared.node.limits().handshake,
@@ -332,7 +333,8 @@ impl Caller {
             ..Tally::default()
         });
         let pause = self.jittered(retry.saturating_mul(factor).min(PAUSE_MAX));
-        let (host, address, seconds) = (&connect.origin_host, &connect.address, pause.as_secs());
+        let (host, address) = (&connect.origin_host, &connect.address);
+        let seconds = pause.as_millis().div_ceil(1000);
         // Every attempt can fail alike for days.
         if self.complaint.as_ref() == Some(&why) {
             tracing::debug!("calling {host} at {address}: {why}; again in {seconds} s");
