@@ -119,7 +119,10 @@ impl Association {
                 self.outbox.clear();
                 self.restarted = true;
                 tally.restarted_associations = 1;
-                tracing::info!("{remote}: the peer has restarted the association");
+                // Who is no peer yet can do that, too, any number of times.
+                self.shared.throttle.warn("restart", || {
+                    format!("{remote}: the peer has restarted the association")
+                });
             }
             Notification::DeliveryAborted => self.inbox.drop_partial(),
             Notification::SendFailed => tally.undelivered = 1,
