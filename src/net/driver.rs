@@ -314,6 +314,8 @@ impl<'a, T: Transport> Driver<'a, T> {
                         Err(refusal) => Decision::Refused(*refusal),
                     });
                     self.place = place.ok();
+                    // Who may be a peer has not been looked at meanwhile.
+                    orders.mark_changed();
                 }
                 Some(command) = commands.recv() => self.obey(command),
                 () = &mut timer => {
@@ -324,7 +326,7 @@ impl<'a, T: Transport> Driver<'a, T> {
                     transport.relax();
                     transport.compose(|out| connection.handle_timeout(now, out));
                 }
-                changed = orders.changed(), if ordered && !claiming => {
+                changed = orders.changed(), if ordered => {
                     ordered = changed.is_ok();
                     let cause = self.farewell(&orders.borrow_and_update());
                     if let Some(cause) = cause {
@@ -367,7 +369,10 @@ impl<'a, T: Transport> Driver<'a, T> {
 
     /// Why to disconnect now, by what holds for all connections.
     fn farewell(&self, orders: &Orders) -> Option<DisconnectCause> {
-        if orders.leave.is_some() || self.call.is_some() {
+        // A claim is decided by who is admitted, and answered, before it can be
+        // told to leave for that; but who stops does not wait for it.
+        let is_claiming = self.connection.state() == State::Claiming;
+        if orders.leave.is_some() || self.call.is_some() || is_claiming {
             return orders.leave;
         }
         let address = host_address(self.remote.ip());

@@ -15,6 +15,7 @@ use bytes::BytesMut;
 use harness::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
+use weir::connection::PROBE_WAIT;
 
 //----------- Load
 
@@ -511,6 +512,23 @@ async fn shutdown_answers_then_disconnects_in_order() {
         tokio::net::TcpStream::connect(address).await.is_err(),
         "nothing listens any more"
     );
+}
+
+/// Who is let in while the server stops would only be told to leave.
+#[tokio::test]
+async fn shutdown_does_not_wait_for_who_claims_a_place() {
+    let server = TestServer::start(|_| {}).await;
+    // Says nothing, and so holds up the claim.
+    let mut old = server.open("mme.localdomain").await;
+    let mut new = server.connect().await;
+    new.send(&cer("mme.localdomain", 0)).await;
+    let demand = old.receive().await.unwrap();
+    assert_eq!(command(&demand), 280, "the claim has begun");
+    let start = Instant::now();
+    let _running = server.stop();
+    assert_eq!(new.receive().await, None);
+    let waited = start.elapsed();
+    assert!(waited < PROBE_WAIT / 2, "{waited:?}");
 }
 
 #[tokio::test]
