@@ -417,7 +417,7 @@ async fn a_dead_connection_is_replaced_within_seconds() {
         Some(1),
         "the request waited for the CEA"
     );
-    assert!(asked.elapsed() >= weir::connection::PROBE_WAIT);
+    assert!(asked.elapsed() >= PROBE_WAIT);
     assert_eq!(command(&dead.receive().await.unwrap()), 280);
     assert!(dead.receive().await.is_none());
 }
