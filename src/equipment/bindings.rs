@@ -264,7 +264,7 @@ impl Exceptions {
         let lengths = core::mem::take(&mut self.lengths);
         self.crowds = lengths.crowds(|number| {
             let link = self.links.get(number as usize)?;
-            Some((member(link.rule.0)?, link.next))
+            Some((member(link.rule.number())?, link.next))
         });
     }
 }
@@ -333,7 +333,9 @@ mod tests {
             .map(|digits| Imsi::parse(digits.as_bytes()).unwrap());
         let mut exceptions = Exceptions::default();
         for (imsi, rule) in [(0, 7), (1, 8), (0, 9), (0, 7)] {
-            exceptions.push(imsis[imsi], RuleId(rule)).unwrap();
+            exceptions
+                .push(imsis[imsi], RuleId::of_record(rule))
+                .unwrap();
         }
         let rules = |imsi: usize| {
             let mut rules: Vec<u32> = exceptions.of(imsis[imsi]).map(|rule| rule.0).collect();

@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::bindings::{BoundBuilder, Exceptions};
 use super::crowd::Member;
+use super::device_rules::DeviceRules;
 use super::directory::TacDirectoryBuilder;
 use super::index::RuleIndexBuilder;
 use super::ranges::deepest;
@@ -65,8 +66,10 @@ pub struct Builder {
     sources: Interner<Source>,
     /// The reasons.
     reasons: TextsBuilder,
-    /// The rules.
+    /// The rules, but for those of one device.
     rules: Records,
+    /// The rules of one device.
+    devices: Records,
     /// Where the rules are found.
     index: RuleIndexBuilder,
     /// The numbers of the terms of devices with very many rules.
@@ -161,7 +164,7 @@ impl Builder {
         })?;
         let source = self.intern_source(rule.file, rule.reason)?;
         let number = self
-            .rules
+            .records_of_mut(rule.scope)
             .push(rule.scope, terms, source, rule.line)
             .ok_or(BuildError::TooMany("rules"))?;
         // A rule that only says again what another says is kept for its line and
@@ -170,16 +173,26 @@ impl Builder {
         if !self.repeats(rule.scope, terms)
             && let Some(next) = self.index.insert(rule.scope, number, terms)
         {
-            self.rules.link(number, next);
+            self.records_of_mut(rule.scope).link(number, next);
         }
         if let Scope::Range { from, to } = rule.scope {
             let covered = self.covered.entry((list, rule.status)).or_default();
             covered.insert(from, to, terms);
         }
-        for &imsi in rule.exceptions {
-            self.exceptions
-                .push(imsi, RuleId(number))
-                .ok_or(BuildError::TooMany("exceptions"))?;
+        if !rule.exceptions.is_empty() {
+            // The rules of one device get other numbers in the end.
+            let number = match rule.scope {
+                Scope::Device(_) => self
+                    .rules
+                    .push(rule.scope, terms, source, rule.line)
+                    .ok_or(BuildError::TooMany("exceptions"))?,
+                _ => number,
+            };
+            for &imsi in rule.exceptions {
+                self.exceptions
+                    .push(imsi, RuleId::of_record(number))
+                    .ok_or(BuildError::TooMany("exceptions"))?;
+            }
         }
         *self.counts.of_mut(rule.scope.kind()) += 1;
         self.count_entry(list);
@@ -242,7 +255,7 @@ impl Builder {
             .push(exception.scope, terms, source, exception.line)
             .ok_or(BuildError::TooMany("exceptions"))?;
         self.exceptions
-            .push(exception.imsi, RuleId(number))
+            .push(exception.imsi, RuleId::of_record(number))
             .ok_or(BuildError::TooMany("exceptions"))?;
         self.count_entry(list);
         Ok(())
@@ -316,7 +329,7 @@ impl Builder {
                 && terms.validity.overlaps(validity);
             let source = self.sources.values.get(record.source as usize)?;
             differs.then_some(Contradiction {
-                scope: self.rules.scope(record)?,
+                scope: self.records_of(scope).scope(record)?,
                 status: terms.status,
                 file: self.files.get(source.file.0 as usize)?,
                 line: record.line,
@@ -329,7 +342,8 @@ impl Builder {
                 ranges.filter(|&(start, end, _)| start <= to.number() && from.number() <= end);
             return overlapping.find_map(|(_, _, number)| contradiction(self.rules.find(number)?));
         }
-        let mut chain = self.rules.chain(self.index.find(scope).unwrap_or(NONE));
+        let head = self.index.find(scope).unwrap_or(NONE);
+        let mut chain = self.records_of(scope).chain(head);
         chain.find_map(|(_, record)| contradiction(record))
     }
 
@@ -379,6 +393,9 @@ impl Builder {
     pub fn finish(mut self) -> Snapshot {
         self.rules.shrink();
         self.bindings.shrink();
+        let devices = DeviceRules::build(&self.devices, self.index.take_devices());
+        // Before anything else is made: these are the most.
+        self.devices = Records::default();
         self.counts.exceptions = self.exceptions.len();
         self.counts.bindings = self.bindings.len();
         let (rules, bindings, terms) = (&self.rules, &self.bindings, &self.terms.values);
@@ -403,6 +420,7 @@ impl Builder {
                 reasons: self.reasons.finish(),
             },
             Rules {
+                devices,
                 records: self.rules,
                 index: self.index.finish(),
                 exceptions: self.exceptions,
@@ -448,6 +466,22 @@ impl Builder {
         }
     }
 
+    /// Where the records of rules with this scope are kept.
+    fn records_of(&self, scope: Scope) -> &Records {
+        match scope {
+            Scope::Device(_) => &self.devices,
+            _ => &self.rules,
+        }
+    }
+
+    /// The same, for a new one.
+    fn records_of_mut(&mut self, scope: Scope) -> &mut Records {
+        match scope {
+            Scope::Device(_) => &mut self.devices,
+            _ => &mut self.rules,
+        }
+    }
+
     /// Whether a rule about the same devices has the same terms already; from
     /// now on there is one.
     fn repeats(&mut self, scope: Scope, terms: u32) -> bool {
@@ -455,7 +489,8 @@ impl Builder {
             return !known.insert(terms);
         }
         // The chain is short: a long one has a table.
-        let chain = || self.rules.chain(self.index.find(scope).unwrap_or(NONE));
+        let head = self.index.find(scope).unwrap_or(NONE);
+        let chain = || self.records_of(scope).chain(head);
         if chain().any(|(_, record)| record.terms == terms) {
             return true;
         }

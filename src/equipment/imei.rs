@@ -106,6 +106,9 @@ impl Device {
     /// How many digits identify a device.
     pub const DIGITS: usize = 14;
 
+    /// The device of which all digits are zero.
+    pub const MIN: Self = Self(0);
+
     /// Reads exactly fourteen ASCII digits.
     #[must_use]
     pub fn from_digits(digits: &[u8]) -> Option<Self> {

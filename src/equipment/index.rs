@@ -38,7 +38,7 @@ impl DeviceIndex {
 pub(super) struct RuleIndex {
     /// Rules for one device with one software version.
     device_svns: DeviceIndex,
-    /// Rules for one device.
+    /// Rules for one device, until they are laid out more compactly.
     devices: DeviceIndex,
     /// Rules for ranges of devices.
     ranges: Ranges,
@@ -196,6 +196,11 @@ impl RuleIndexBuilder {
     /// were added.
     pub(super) fn ranges(&self) -> impl ExactSizeIterator<Item = (u64, u64, u32)> {
         self.ranges.iter()
+    }
+
+    /// Takes out the rules for one device: each with its first record.
+    pub(super) fn take_devices(&mut self) -> impl Iterator<Item = (u64, u32)> + use<> {
+        core::mem::take(&mut self.index.devices.heads).into_iter()
     }
 
     /// The index.

@@ -18,6 +18,8 @@ use core::fmt;
 mod bindings;
 mod builder;
 mod crowd;
+mod device_rules;
+pub mod devices;
 mod directory;
 mod imei;
 mod imsi;

@@ -1,5 +1,6 @@
 //! Rules and bindings as they are stored.
 
+use super::rule::OF_DEVICE;
 use super::{Device, Scope, Special, Svn, Tac, TacPrefix};
 
 //----------- Record ----------------------------------------------------------
@@ -25,6 +26,9 @@ pub(super) struct Record {
 /// The number of no record, which ends a chain of them.
 pub(super) const NONE: u32 = u32::MAX;
 
+/// How many records there may be: the numbers above are those of other rules.
+const RECORDS_MAX: u32 = OF_DEVICE;
+
 // More than this, and a register of many devices would not fit in memory.
 const _: () = assert!(size_of::<Record>() == 24);
 
@@ -43,7 +47,7 @@ impl Records {
     /// Appends a record with no successor; `None` if the numbers are used up.
     pub(super) fn push(&mut self, scope: Scope, terms: u32, source: u32, line: u32) -> Option<u32> {
         let number = u32::try_from(self.records.len()).ok()?;
-        if number == NONE {
+        if number >= RECORDS_MAX {
             return None;
         }
         let scope = self.pack(scope);

@@ -314,8 +314,8 @@ macro_rules! identifiers {
         pub struct $name(pub(super) $number);
 
         impl $name {
-            /// The number: entries are counted from 0 in the order in which
-            /// they were added.
+            /// The number; of two entries that cover the same device, the
+            /// one that was added first has the lower one.
             #[must_use]
             pub const fn number(self) -> $number {
                 self.0
@@ -335,7 +335,8 @@ identifiers! {
     ListId(u16);
     /// Names a file within its snapshot.
     FileId(u32);
-    /// Names a rule within its snapshot.
+    /// Names a rule within its snapshot, together with the device that it was
+    /// found for.
     RuleId(u32);
     /// Names a binding within its snapshot.
     BindingId(u32);
@@ -346,6 +347,36 @@ impl RuleId {
     pub(crate) const fn from_number(number: u32) -> Self {
         Self(number)
     }
+
+    /// The rule of a record.
+    pub(super) const fn of_record(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// A rule for single devices.
+    pub(super) const fn of_device(number: u32) -> Self {
+        Self(OF_DEVICE | number)
+    }
+
+    /// Where it stands.
+    pub(super) const fn place(self) -> Place {
+        match self.0 & OF_DEVICE {
+            0 => Place::Record(self.0),
+            _ => Place::Device(self.0 & !OF_DEVICE),
+        }
+    }
+}
+
+/// Marks the numbers of rules for single devices; records have those below.
+pub(super) const OF_DEVICE: u32 = 1 << 31;
+
+/// Where a rule stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Among the records.
+    Record(u32),
+    /// Among what is said of single devices.
+    Device(u32),
 }
 
 impl BindingId {

@@ -1,8 +1,10 @@
 //! One immutable, indexed register.
 
 use super::bindings::{Bound, BoundIndex, Exceptions};
+use super::device_rules::DeviceRules;
 use super::index::RuleIndex;
 use super::record::{Record, Records};
+use super::rule::Place;
 use super::texts::Texts;
 use super::{
     BindingId, Device, FileId, Imsi, ListId, RuleId, RuleKind, Scope, Status, Subscribers, Svn,
@@ -77,21 +79,33 @@ impl Snapshot {
         Some(ListView::new(id, list))
     }
 
-    /// The rule with this number; `None` if it is another snapshot's.
+    /// The rule with this number; `None` if it is another snapshot's. The
+    /// device is the one that the rule was found for: the rules of single
+    /// devices share their numbers, so that it takes both.
     #[must_use]
-    pub fn rule(&self, id: RuleId) -> Option<RuleView<'_>> {
-        let record = self.rules.records.find(id.0)?;
-        let terms = self.catalogue.terms(record)?;
-        let source = self.catalogue.source(record)?;
+    pub fn rule(&self, id: RuleId, device: Device) -> Option<RuleView<'_>> {
+        let (terms, source, scope, line) = match id.place() {
+            Place::Record(number) => {
+                let record = self.rules.records.find(number)?;
+                let scope = self.rules.records.scope(record)?;
+                (record.terms, record.source, scope, record.line)
+            }
+            Place::Device(number) => {
+                let (rule, line) = self.rules.devices.find(device, number)?;
+                (rule.terms, rule.source, Scope::Device(device), line)
+            }
+        };
+        let terms = self.catalogue.terms.get(terms as usize)?;
+        let source = self.catalogue.sources.get(source as usize)?;
         Some(RuleView {
             id,
             list: self.list(terms.list)?,
-            scope: self.rules.records.scope(record)?,
+            scope,
             status: terms.status,
             validity: terms.validity,
             reason: self.catalogue.reasons.find(source.reason),
             file: self.catalogue.files.get(source.file.0 as usize)?,
-            line: record.line,
+            line,
         })
     }
 
@@ -115,9 +129,20 @@ impl Snapshot {
 
     //--- Everything
 
-    /// All rules, in the order in which they were added.
+    /// All rules, but for those that only say again what another says of the
+    /// same device; those for single devices come last and in no particular
+    /// order, all others in that in which they were added.
     pub fn rules(&self) -> impl Iterator<Item = RuleView<'_>> {
-        numbers(self.rules.records.len()).filter_map(|number| self.rule(RuleId(number)))
+        let records = numbers(self.rules.records.len()).filter_map(|number| {
+            // No record needs a device to be found.
+            let rule = self.rule(RuleId::of_record(number), Device::MIN)?;
+            // Of those of single devices only exceptions are kept as records.
+            (rule.scope.kind() != RuleKind::Device).then_some(rule)
+        });
+        let devices = self.rules.devices.iter();
+        let devices =
+            devices.filter_map(|(device, number)| self.rule(RuleId::of_device(number), device));
+        records.chain(devices)
     }
 
     /// All bindings, in the order in which they were added.
@@ -161,11 +186,24 @@ impl Snapshot {
         svn: Option<Svn>,
         mut visitor: impl FnMut(RuleId, &Terms),
     ) {
-        let Rules { records, index, .. } = &self.rules;
+        let Rules {
+            devices,
+            records,
+            index,
+            ..
+        } = &self.rules;
+        if kind == RuleKind::Device {
+            devices.visit(device, |number, terms| {
+                if let Some(terms) = self.catalogue.terms.get(terms as usize) {
+                    visitor(RuleId::of_device(number), terms);
+                }
+            });
+            return;
+        }
         index.visit(&self.models, kind, device, svn, |head| {
             for (number, record) in records.chain(head) {
                 if let Some(terms) = self.catalogue.terms(record) {
-                    visitor(RuleId(number), terms);
+                    visitor(RuleId::of_record(number), terms);
                 }
             }
         });
@@ -237,7 +275,7 @@ impl Snapshot {
         match self.rules.exceptions.crowd(imsi) {
             None => self.visit_exceptions(imsi, visitor),
             Some(crowd) => crowd.visit(&self.models, device, svn, |number| {
-                self.visit_exception(RuleId(number), &mut visitor);
+                self.visit_exception(RuleId::of_record(number), &mut visitor);
             }),
         }
     }
@@ -245,7 +283,8 @@ impl Snapshot {
     /// Calls `visitor` with a rule that somebody is excepted from.
     fn visit_exception(&self, rule: RuleId, visitor: &mut impl FnMut(RuleId, Scope, &Terms)) {
         let Rules { records, .. } = &self.rules;
-        if let Some(record) = records.find(rule.0)
+        if let Place::Record(number) = rule.place()
+            && let Some(record) = records.find(number)
             && let Some(terms) = self.catalogue.terms(record)
             && let Some(scope) = records.scope(record)
         {
@@ -468,7 +507,9 @@ pub(super) struct Source {
 /// The rules with their indexes.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
-    /// The rules.
+    /// The rules for single devices.
+    pub(super) devices: DeviceRules,
+    /// All others, and those that somebody is excepted from.
     pub(super) records: Records,
     /// Where they are found.
     pub(super) index: RuleIndex,
@@ -561,19 +602,22 @@ mod tests {
         builder.binding(fleet, binding).unwrap();
         let snapshot = builder.finish();
 
-        for (number, scope) in (0..).zip(scopes()) {
-            let line = number + 1;
-            let view = snapshot.rule(RuleId(number)).unwrap();
-            assert_eq!(
-                (view.id, view.scope, view.line),
-                (RuleId(number), scope, line)
-            );
-            assert_eq!((view.status, view.validity), (Status::Greylisted, validity));
-            assert_eq!(view.list.name, "grey");
-            assert_eq!(view.file, ["a.csv", "b.csv"][line as usize % 2]);
-            assert_eq!(view.reason, Some("watched").filter(|_| line > 3));
+        let mut rules: Vec<_> = snapshot.rules().collect();
+        rules.sort_by_key(|rule| rule.line);
+        let added: Vec<_> = (1..).zip(scopes()).collect();
+        // The sixth says nothing new, so that it is not looked at.
+        let expected = added.iter().filter(|&&(line, _)| line != 6);
+        let found = rules.iter().map(|rule| (rule.line, rule.scope));
+        assert!(found.eq(expected.copied()), "{rules:?}");
+        for rule in rules {
+            let device = Device::from_number(49_015_420_323_751).unwrap();
+            let again = snapshot.rule(rule.id, device).unwrap();
+            assert_eq!((again.line, again.scope), (rule.line, rule.scope));
+            assert_eq!((rule.status, rule.validity), (Status::Greylisted, validity));
+            assert_eq!(rule.list.name, "grey");
+            assert_eq!(rule.file, ["a.csv", "b.csv"][rule.line as usize % 2]);
+            assert_eq!(rule.reason, Some("watched").filter(|_| rule.line > 3));
         }
-        assert!(snapshot.rule(RuleId(7)).is_none());
         let view = snapshot.binding(BindingId(0)).unwrap();
         assert_eq!(view.subscribers, Subscribers::One(imsi));
         assert_eq!((view.scope, view.line), (scopes()[2], 9));

@@ -62,7 +62,7 @@ impl Observer for Witness<'_> {
                 imsi.as_deref().unwrap_or("none"),
                 check.verdict.outcome,
                 shadow.outcome,
-                self.deciding(shadow),
+                self.deciding(check.inquiry, shadow),
             );
         }
     }
@@ -79,11 +79,13 @@ impl Observer for Witness<'_> {
 
 impl Witness<'_> {
     /// The list or the policy that decided.
-    fn deciding(&self, verdict: &Verdict) -> String {
+    fn deciding(&self, inquiry: &Inquiry<'_>, verdict: &Verdict) -> String {
         let snapshot = self.rulebook.snapshot();
         let list = match verdict.ground {
             Ground::Rule(id) | Ground::NotWhitelisted(id) | Ground::Exception { rule: id, .. } => {
-                snapshot.rule(id).map(|rule| rule.list)
+                let device = inquiry.imei.ok().map(|imei| imei.device);
+                let rule = device.and_then(|device| snapshot.rule(id, device));
+                rule.map(|rule| rule.list)
             }
             Ground::BindingMatch(id) | Ground::BindingMismatch(id) => {
                 snapshot.binding(id).map(|binding| binding.list)

@@ -329,13 +329,19 @@ impl Writer<'_> {
             .collect()
     }
 
+    /// A rule that was found for the device in question.
+    fn rule(&self, id: RuleId) -> Option<RuleView<'_>> {
+        let device = self.inquiry.imei.ok()?.device;
+        self.rulebook.snapshot().rule(id, device)
+    }
+
     /// The list of the rule or binding that decided.
     fn deciding_list(&self, verdict: Verdict) -> Option<ListId> {
         let snapshot = self.rulebook.snapshot();
         match verdict.ground {
             Ground::Rule(id)
             | Ground::NotWhitelisted(id)
-            | Ground::Exception { exception: id, .. } => Some(snapshot.rule(id)?.list.id),
+            | Ground::Exception { exception: id, .. } => Some(self.rule(id)?.list.id),
             Ground::BindingMatch(id) | Ground::BindingMismatch(id) => {
                 Some(snapshot.binding(id)?.list.id)
             }
@@ -353,7 +359,7 @@ impl Writer<'_> {
             Ground::Rule(id)
             | Ground::NotWhitelisted(id)
             | Ground::Exception { exception: id, .. } => {
-                Some(Entry::of_rule(&snapshot.rule(id)?, Effect::Effective))
+                Some(Entry::of_rule(&self.rule(id)?, Effect::Effective))
             }
             Ground::BindingMatch(id) => {
                 Some(Entry::of_binding(&snapshot.binding(id)?, Effect::Effective))
@@ -373,7 +379,7 @@ impl Writer<'_> {
     fn rule_status(&self) -> Option<Status> {
         match self.verdict.ground {
             Ground::Rule(rule) | Ground::NotWhitelisted(rule) | Ground::Exception { rule, .. } => {
-                Some(self.rulebook.snapshot().rule(rule)?.status)
+                Some(self.rule(rule)?.status)
             }
             _ => None,
         }
@@ -391,7 +397,7 @@ impl Writer<'_> {
             .filter_map(|&(id, effect)| Some(Entry::of_binding(&snapshot.binding(id)?, effect)));
         let rules = rules
             .iter()
-            .filter_map(|&(id, effect)| Some(Entry::of_rule(&snapshot.rule(id)?, effect)));
+            .filter_map(|&(id, effect)| Some(Entry::of_rule(&self.rule(id)?, effect)));
         bindings.chain(rules).collect()
     }
 }

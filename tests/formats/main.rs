@@ -94,7 +94,8 @@ fn refused(result: Result<Loaded, LoadError>) -> ListReport {
 fn reason(loaded: &Loaded, imei: &str) -> String {
     match decide(loaded, imei, "", NOW).ground {
         Ground::Rule(id) => {
-            let rule = loaded.rulebook.snapshot().rule(id).unwrap();
+            let device = Imei::parse(imei.as_bytes()).unwrap().device;
+            let rule = loaded.rulebook.snapshot().rule(id, device).unwrap();
             rule.reason.unwrap_or_default().to_owned()
         }
         other => panic!("{imei}: {other:?}"),

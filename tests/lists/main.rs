@@ -96,7 +96,10 @@ fn outcome(rulebook: &Rulebook, imei: &str) -> Outcome {
 /// The rule that decides on an IMEI at a time.
 fn rule_at<'a>(rulebook: &'a Rulebook, imei: &str, now: UnixTime) -> RuleView<'a> {
     match decide(rulebook, imei, None, now).ground {
-        Ground::Rule(id) => rulebook.snapshot().rule(id).unwrap(),
+        Ground::Rule(id) => {
+            let device = Imei::parse(imei.as_bytes()).unwrap().device;
+            rulebook.snapshot().rule(id, device).unwrap()
+        }
         other => panic!("{imei}: {other:?}"),
     }
 }

@@ -1,8 +1,8 @@
 //! The model's words and registers in those of the library, and back.
 
 use weir::equipment::{
-    BindingSpec, Builder, Device, Imei, Imsi, ListId, RuleSpec, Scope, Status, Subscribers, Svn,
-    Tac, TacPrefix, Validity,
+    BindingSpec, Builder, Device, Imei, Imsi, ListId, RuleId, RuleSpec, Scope, Status, Subscribers,
+    Svn, Tac, TacPrefix, Validity,
 };
 use weir::policy::{Ground, Inquiry, Malformed, Outcome, PolicySpec, Rulebook, Unlisted, Verdict};
 use weir::time::UnixTime;
@@ -13,8 +13,9 @@ use super::{Because, Digits, Policy, RULE_LISTS, Register, Request, Told};
 pub(super) struct Answer;
 
 impl Answer {
-    /// Translates.
-    pub(super) fn of(verdict: Verdict) -> Told {
+    /// Translates: rules are told by their lines, which the model counts from 0.
+    pub(super) fn of(rulebook: &Rulebook, inquiry: &Inquiry<'_>, verdict: Verdict) -> Told {
+        let line = |id: RuleId| line_of(rulebook, inquiry, id) as usize;
         let outcome = match verdict.outcome {
             Outcome::Status(status) => status.number(),
             Outcome::Unknown => 5,
@@ -26,10 +27,10 @@ impl Answer {
             Ground::MalformedImei => Because::Malformed,
             Ground::BindingMismatch(id) => Because::Mismatch(id.number() as usize),
             Ground::BindingMatch(id) => Because::Match(id.number() as usize),
-            Ground::Rule(id) => Because::Rule(id.number() as usize),
-            Ground::NotWhitelisted(id) => Because::NotWhitelisted(id.number() as usize),
+            Ground::Rule(id) => Because::Rule(line(id)),
+            Ground::NotWhitelisted(id) => Because::NotWhitelisted(line(id)),
             Ground::Exception { rule, exception } => {
-                Because::Exception(rule.number() as usize, exception.number() as usize)
+                Because::Exception(line(rule), line(exception))
             }
             Ground::Unlisted => Because::Unlisted,
         };
@@ -172,6 +173,12 @@ impl Request {
             route_record: self.route.as_ref().map(String::as_bytes),
         }
     }
+}
+
+/// The line of a rule that was found for the device of an inquiry.
+pub(super) fn line_of(rulebook: &Rulebook, inquiry: &Inquiry<'_>, id: RuleId) -> u32 {
+    let device = inquiry.imei.unwrap().device;
+    rulebook.snapshot().rule(id, device).unwrap().line
 }
 
 /// The status with this number.

@@ -17,11 +17,11 @@ use std::thread;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 use weir::equipment::Special;
-use weir::policy::{Combine, Explanation, Ground, Rulebook, Verdict};
+use weir::policy::{Combine, Explanation, Ground, Inquiry, Rulebook, Verdict};
 use weir::time::UnixTime;
 
 use self::generators::{register, request};
-use self::library::Answer;
+use self::library::{Answer, line_of};
 
 /// Registers tried in each thread; each with [`REQUESTS`] requests.
 const REGISTERS: u32 = 640;
@@ -112,7 +112,8 @@ fn check(
     let now = UnixTime(request.now);
     let verdict = rulebook.decide(&inquiry, now);
     let told = register.judge(request);
-    prop_assert_eq!(Answer::of(verdict), told.clone(), "{:?}", request);
+    let answer = |verdict| Answer::of(rulebook, &inquiry, verdict);
+    prop_assert_eq!(answer(verdict), told.clone(), "{:?}", request);
 
     // Enforced, the shadows would be a register like any other.
     let mut enforced = register.clone();
@@ -127,12 +128,12 @@ fn check(
     let shadow = enforced.judge(request);
     let expected = (shadow.0 != told.0).then_some(shadow);
     let shadow = rulebook.shadow(&inquiry, now, &verdict);
-    prop_assert_eq!(shadow.map(Answer::of), expected, "shadow of {:?}", request);
+    prop_assert_eq!(shadow.map(answer), expected, "shadow of {:?}", request);
 
     if explain {
         let explanation = rulebook.explain(&inquiry, now);
         prop_assert_eq!(explanation.verdict, verdict);
-        check_explanation(register, verdict, &explanation)?;
+        check_explanation(register, (rulebook, &inquiry), verdict, &explanation)?;
         prop_assert_eq!(
             explanation.shadow.as_ref().map(|shadow| shadow.outcome),
             shadow.map(|shadow| shadow.outcome.name())
@@ -156,7 +157,7 @@ fn check(
         Ground::Unlisted => "unlisted",
     }];
     if let Ground::Rule(id) = verdict.ground {
-        let rule = &register.rules[id.number() as usize];
+        let rule = &register.rules[line_of(rulebook, &inquiry, id) as usize];
         names.extend(matches!(rule.digits, Digits::Special(_)).then_some("special rule"));
         names.push(register.policy(told.1).combine.name());
     }
@@ -183,6 +184,7 @@ fn outcome_name(outcome: u8) -> &'static str {
 /// The lines that an explanation names are those of the deciding entry.
 fn check_explanation(
     register: &Register,
+    (rulebook, inquiry): (&Rulebook, &Inquiry<'_>),
     verdict: Verdict,
     explanation: &Explanation,
 ) -> TestCaseResult {
@@ -191,7 +193,7 @@ fn check_explanation(
         | Ground::NotWhitelisted(rule)
         | Ground::Exception {
             exception: rule, ..
-        } => Some(("rules.csv", rule.number())),
+        } => Some(("rules.csv", line_of(rulebook, inquiry, rule))),
         Ground::BindingMatch(binding) | Ground::BindingMismatch(binding) => {
             Some(("bindings.csv", binding.number()))
         }

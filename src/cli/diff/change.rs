@@ -244,7 +244,15 @@ impl Tally {
             return;
         };
         change.count += case.count;
-        let alike = |sample: &&mut Sample| sample.verdicts == *verdicts;
+        // What one rule says of many devices is one sample; rules for single
+        // devices share their numbers, so that the device must be the same.
+        let single = case
+            .devices
+            .and_then(|(from, to)| (from == to).then_some(from));
+        let single = single.map(|device| device.to_string());
+        let alike = |sample: &&mut Sample| {
+            sample.verdicts == *verdicts && (single.is_none() || sample.from == single)
+        };
         if let Some(sample) = change.samples.iter_mut().find(alike) {
             sample.count += case.count;
         } else if change.samples.len() < both.samples {
