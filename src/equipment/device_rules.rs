@@ -22,8 +22,9 @@ pub(super) struct DeviceRules {
     /// What is said of the devices of each class.
     classes: Classes,
     /// The line of each place of the table; where a class says several things,
-    /// the place of the first of as many lines in `more_lines`.
-    lines: Box<[u32]>,
+    /// the place of the first of as many lines in `more_lines`. Without it the
+    /// lines are not known: it takes more memory than all else together.
+    lines: Option<Box<[u32]>>,
     /// Lines of devices of which several things are said.
     more_lines: Vec<u32>,
 }
@@ -35,6 +36,9 @@ struct Classes {
     members: Vec<DeviceRule>,
     /// Where each class ends.
     ends: Vec<u32>,
+    /// So many of the first classes say one thing each, as most do: of these
+    /// class and member have the same place.
+    single: u32,
 }
 
 /// What a rule says of the devices of a class.
@@ -51,7 +55,16 @@ impl DeviceRules {
     /// its terms, in the order of loading.
     #[inline]
     pub(super) fn visit(&self, device: Device, mut visitor: impl FnMut(u32, u32)) {
-        if let Some(class) = self.table.find(device.number()) {
+        let Some(class) = self.table.find(device.number()) else {
+            return;
+        };
+        // Classes are counted from 1.
+        let place = class.wrapping_sub(1);
+        if place < self.classes.single {
+            if let Some(member) = self.classes.members.get(place as usize) {
+                visitor(place, member.terms);
+            }
+        } else {
             let (first, members) = self.classes.find(class);
             for (number, member) in (first..).zip(members) {
                 visitor(number, member.terms);
@@ -59,18 +72,29 @@ impl DeviceRules {
         }
     }
 
-    /// What a rule says, and its line, if it is one for this device.
-    pub(super) fn find(&self, device: Device, number: u32) -> Option<(DeviceRule, u32)> {
+    /// Has the memory fetched that looking these devices up begins with; see
+    /// [`Devices::prefetch`].
+    #[inline]
+    pub(super) fn prefetch(&self, devices: impl Iterator<Item = Device> + Clone) {
+        self.table.prefetch(devices.map(Device::number));
+    }
+
+    /// What a rule says, and its line if that is known, if it is one for this
+    /// device.
+    pub(super) fn find(&self, device: Device, number: u32) -> Option<(DeviceRule, Option<u32>)> {
         let class = self.table.find(device.number())?;
         let (first, members) = self.classes.find(class);
         let place = number.checked_sub(first)? as usize;
         let &rule = members.get(place)?;
-        let line = *self.lines.get(self.table.place(device.number())?)?;
+        let Some(lines) = &self.lines else {
+            return Some((rule, None));
+        };
+        let line = *lines.get(self.table.place(device.number())?)?;
         let line = match members.len() {
             1 => line,
             _ => *self.more_lines.get((line as usize).checked_add(place)?)?,
         };
-        Some((rule, line))
+        Some((rule, Some(line)))
     }
 
     /// All rules: the device, the number, and what they say; in no particular
@@ -150,7 +174,7 @@ impl DeviceRules {
         Self {
             table,
             classes: ranked,
-            lines,
+            lines: Some(lines),
             more_lines,
         }
     }
@@ -229,6 +253,9 @@ impl Known {
             if let Some(place) = order.get_mut(number as usize) {
                 *place = rank;
             }
+            if rules.len() == 1 && classes.single == rank {
+                classes.single += 1;
+            }
             classes.members.extend_from_slice(rules);
             classes.ends.push(classes.members.len() as u32);
         }
@@ -265,7 +292,7 @@ mod tests {
         let mut found = Vec::new();
         for (device, number) in rules.iter() {
             let (rule, line) = rules.find(device, number).unwrap();
-            found.push((device.number(), rule.terms, rule.source, line));
+            found.push((device.number(), rule.terms, rule.source, line.unwrap()));
         }
         found.sort_unstable_by_key(|rule| rule.3);
         assert_eq!(found, expected);

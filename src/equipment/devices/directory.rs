@@ -1,48 +1,74 @@
 //! Which TACs have structures of their own.
 
+use bytemuck::{Pod, Zeroable};
+
+use super::mix::{Mix, Seeds};
+use super::pages::Lines;
+use super::processor::prefetch;
+
 /// Where the devices of a TAC stand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C, align(16))]
 pub(super) struct Entry {
     /// The TAC plus one; 0 if the entry is empty.
     tac: u32,
     /// The first line or chunk.
     pub(super) base: u32,
-    /// The lines of a hashed TAC; of a dense one [`DENSE`] and its first chunk
-    /// and their number.
-    extent: u32,
+    /// The lines of a hashed TAC, or the chunks of a dense one.
+    count: u32,
+    /// What it is of, in the low two bits, and above them which mix or which
+    /// chunk is the first.
+    kind: u32,
 }
-
-/// Marks the extent of dense TACs.
-const DENSE: u32 = 1 << 31;
 
 /// What an entry is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// So many lines from the base.
-    Hashed(u32),
-    /// Chunks from the base: the number of the first, and how many.
-    Dense(u32, u32),
+    /// Lines from the base: how many, and the number of the mix.
+    Hashed(u32, u32),
+    /// Chunks from the base.
+    Dense(Dense),
 }
+
+/// The chunks of a TAC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Dense {
+    /// The number of the first that there is.
+    pub(super) first: u32,
+    /// How many there are.
+    pub(super) count: u32,
+    /// Bits of a cell: 2 or 4.
+    pub(super) bits: u32,
+}
+
+/// The kind of a hashed TAC; of dense ones it is the bits of their cells, halved.
+const HASHED: u32 = 0;
 
 impl Entry {
     /// The entry of a TAC.
     pub(super) fn new(tac: u32, base: u32, extent: Extent) -> Self {
+        let (count, kind) = match extent {
+            Extent::Hashed(lines, mix) => (lines, mix << 2 | HASHED),
+            Extent::Dense(dense) => (dense.count, dense.first << 2 | dense.bits / 2),
+        };
         Self {
             tac: tac + 1,
             base,
-            extent: match extent {
-                Extent::Hashed(lines) => lines,
-                Extent::Dense(first, count) => DENSE | first << 12 | count,
-            },
+            count,
+            kind,
         }
     }
 
     /// What it is of.
     #[inline]
     pub(super) fn extent(self) -> Extent {
-        match self.extent & DENSE {
-            0 => Extent::Hashed(self.extent),
-            _ => Extent::Dense(self.extent >> 12 & 0xfff, self.extent & 0xfff),
+        match self.kind & 3 {
+            HASHED => Extent::Hashed(self.count, self.kind >> 2),
+            half => Extent::Dense(Dense {
+                first: self.kind >> 2,
+                count: self.count,
+                bits: half * 2,
+            }),
         }
     }
 
@@ -55,61 +81,100 @@ impl Entry {
 /// Entries by TAC, by open addressing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Directory {
-    /// The entries; at least one is empty, unless there are none.
-    entries: Box<[Entry]>,
-    /// An odd factor that scatters TACs.
-    factor: u32,
+    /// Four entries a line; the last search ends with an empty one or with the
+    /// last one.
+    lines: Lines,
+    /// Where searches begin: at so many entries; none if 0.
+    homes: u64,
+    /// How TACs are scattered.
+    mix: Mix<27>,
 }
 
+/// Entries of a line.
+const ENTRIES: usize = 4;
+/// How many entries too far a TAC may stand on average before other factors are
+/// tried; at a load of two thirds it is one.
+const DISPLACEMENT_MAX: usize = 8;
+/// How many entries too far it takes to speak of an average.
+const DISPLACEMENT_FREE: usize = 1000;
+
 impl Directory {
-    /// A directory of these entries.
-    pub(super) fn build(entries: &[Entry], seed: u64) -> Self {
-        if entries.is_empty() {
-            return Self::default();
-        }
+    /// A directory of these entries, with the first of the seeds that scatters
+    /// them well.
+    pub(super) fn build(entries: &[Entry], seeds: Seeds) -> Self {
+        let limit = DISPLACEMENT_FREE + DISPLACEMENT_MAX * entries.len();
+        let built = seeds.pick(|seed, is_last| {
+            let limit = if is_last { usize::MAX } else { limit };
+            Self::try_build(entries, seed, limit)
+        });
+        built.unwrap_or_default()
+    }
+
+    /// A directory in which entries stand no more than `limit` too far in sum.
+    fn try_build(entries: &[Entry], seed: u64, limit: usize) -> Option<Self> {
+        let homes = entries.len() + entries.len() / 2;
         let mut this = Self {
-            entries: vec![Entry::default(); entries.len() + entries.len() / 2 + 1]
-                .into_boxed_slice(),
-            factor: (seed >> 32) as u32 | 1,
+            lines: Lines::with_room(homes / ENTRIES + 2),
+            homes: homes as u64,
+            mix: Mix::new(seed),
         };
+        this.lines.extend(homes.div_ceil(ENTRIES));
+        let mut displaced = 0;
         for &entry in entries {
-            let mut place = this.home(entry.tac);
-            while this.entries[place].tac != 0 {
-                place = (place + 1) % this.entries.len();
+            let mut place = this.home(entry.tac());
+            while this.all().get(place).is_some_and(|entry| entry.tac != 0) {
+                place += 1;
+                displaced += 1;
+                if displaced > limit {
+                    return None;
+                }
             }
-            this.entries[place] = entry;
+            if place >= this.all().len() {
+                this.lines.extend(1);
+            }
+            let all: &mut [Entry] = bytemuck::cast_slice_mut(&mut this.lines);
+            if let Some(empty) = all.get_mut(place) {
+                *empty = entry;
+            }
         }
-        this
+        this.lines.shrink();
+        Some(this)
+    }
+
+    /// The entries, empty ones among them.
+    #[inline]
+    fn all(&self) -> &[Entry] {
+        bytemuck::cast_slice(&self.lines)
     }
 
     /// Whether no TAC has a structure of its own.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.homes == 0
     }
 
     /// Where the search for a TAC begins.
     #[inline]
     fn home(&self, tac: u32) -> usize {
-        let mixed = tac.wrapping_mul(self.factor);
-        let mixed = (mixed ^ mixed >> 15).wrapping_mul(0x2c1b_3c6d);
-        ((u64::from(mixed) * self.entries.len() as u64) >> 32) as usize
+        let place = u128::from(self.mix.apply(u64::from(tac))) * u128::from(self.homes);
+        (place >> 64) as usize
     }
 
     /// Has the entry of a TAC fetched.
     #[inline]
     pub(super) fn prefetch(&self, tac: u32) {
-        if let Some(entry) = self.entries.get(self.home(tac + 1)) {
-            super::processor::prefetch(entry);
+        if let Some(entry) = self.all().get(self.home(tac)) {
+            prefetch(entry);
         }
     }
 
     /// The entry of a TAC.
     #[inline]
     pub(super) fn find(&self, tac: u32) -> Option<Entry> {
-        let mut place = self.home(tac + 1);
+        let entries = self.all();
+        let mut place = self.home(tac);
         loop {
-            let entry = *self.entries.get(place)?;
+            let entry = *entries.get(place)?;
             if entry.tac == tac + 1 {
                 return Some(entry);
             }
@@ -117,19 +182,74 @@ impl Directory {
                 return None;
             }
             place += 1;
-            if place == self.entries.len() {
-                place = 0;
-            }
         }
     }
 
     /// The entries, in no particular order.
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.entries.iter().copied().filter(|entry| entry.tac != 0)
+        self.all().iter().copied().filter(|entry| entry.tac != 0)
     }
 
     /// The octets of it.
     pub(super) fn size(&self) -> usize {
-        size_of_val::<[Entry]>(&self.entries)
+        size_of_val(self.all())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_come_back() {
+        let extents = [
+            Extent::Hashed(40_000, 15),
+            Extent::Dense(Dense {
+                first: 0,
+                count: 489,
+                bits: 4,
+            }),
+            Extent::Dense(Dense {
+                first: 488,
+                count: 1,
+                bits: 2,
+            }),
+        ];
+        // TACs in a row, and the first and last that there are.
+        let tacs: Vec<u32> = (0..3000).chain(99_999_000..100_000_000).collect();
+        let entry = |tac: u32| Entry::new(tac, tac * 7, extents[tac as usize % 3]);
+        let entries: Vec<Entry> = tacs.iter().copied().map(entry).collect();
+        let directory = Directory::build(&entries, Seeds::new(9));
+        for &tac in &tacs {
+            let found = directory.find(tac).unwrap();
+            assert_eq!((found.tac(), found.base), (tac, tac * 7));
+            assert_eq!(found.extent(), extents[tac as usize % 3]);
+        }
+        assert_eq!(directory.find(3000), None);
+        assert_eq!(directory.find(98_999_999), None);
+        assert_eq!(directory.entries().count(), tacs.len());
+    }
+
+    /// TACs that all begin at the first entries with the first seed.
+    #[test]
+    fn tacs_chosen_against_one_seed_do_not_hold_against_the_next() {
+        let seeds = Seeds::new(3);
+        let first = Mix::<27>::new(seeds.nth(0));
+        let tacs = (0..200_000).map(|n| first.invert(n << 37));
+        let tacs: Vec<u32> = tacs
+            .filter(|&tac| tac < 100_000_000)
+            .map(|tac| tac as u32)
+            .collect();
+        let entry = |&tac: &u32| Entry::new(tac, tac, extents_of_one_line());
+        let entries: Vec<Entry> = tacs.iter().map(entry).collect();
+        assert!(Directory::try_build(&entries, seeds.nth(0), 8 * entries.len()).is_none());
+        let directory = Directory::build(&entries, seeds);
+        assert_eq!(directory.mix, Mix::new(seeds.nth(1)));
+        assert!(tacs.iter().all(|&tac| directory.find(tac).is_some()));
+    }
+
+    /// Any extent.
+    fn extents_of_one_line() -> Extent {
+        Extent::Hashed(1, 0)
     }
 }

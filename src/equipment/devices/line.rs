@@ -22,8 +22,11 @@ pub(super) trait Layout {
     const FILTERS: u32;
 
     /// The first slot that is `pattern` but for the bits of `class`, a mask of
-    /// low bits.
+    /// at most [`CLASS_BITS_MAX`] low bits.
     fn find(line: &Line, pattern: u64, class: u64) -> Option<usize>;
+
+    /// The low bits of what a slot holds, those of the class among them.
+    fn low(line: &Line, slot: usize) -> u64;
 
     /// What a slot holds.
     fn get(line: &Line, slot: usize) -> u64;
@@ -38,18 +41,21 @@ pub(super) trait Layout {
     fn mark_overflow(line: &mut Line, filter: u32);
 }
 
+/// The most bits of a slot that a class has.
+pub(super) const CLASS_BITS_MAX: u32 = 16;
+
 /// Slots of 16 bits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slots16;
 /// Slots of 24 bits, as a plane of 16 and a plane of 8.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slots24;
+/// Slots of 28 bits, as planes of 16, 8 and 4.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slots28;
 /// Slots of 32 bits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slots32;
-/// Slots of 64 bits.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Slots64;
 
 impl Layout for Slots16 {
     const SLOTS: usize = 31;
@@ -64,9 +70,14 @@ impl Layout for Slots16 {
     }
 
     #[inline]
-    fn get(line: &Line, slot: usize) -> u64 {
+    fn low(line: &Line, slot: usize) -> u64 {
         let words: &[u16; 32] = bytemuck::cast_ref(line);
         words.get(slot).map_or(0, |&word| u64::from(word))
+    }
+
+    #[inline]
+    fn get(line: &Line, slot: usize) -> u64 {
+        Self::low(line, slot)
     }
 
     fn set(line: &mut Line, slot: usize, value: u64) {
@@ -105,6 +116,12 @@ impl Layout for Slots24 {
     }
 
     #[inline]
+    fn low(line: &Line, slot: usize) -> u64 {
+        let words: &[u16; 32] = bytemuck::cast_ref(line);
+        words.get(slot).map_or(0, |&word| u64::from(word))
+    }
+
+    #[inline]
     fn get(line: &Line, slot: usize) -> u64 {
         let words: &[u16; 32] = bytemuck::cast_ref(line);
         let bytes: &[u8; 64] = bytemuck::cast_ref(line);
@@ -137,6 +154,76 @@ impl Layout for Slots24 {
     }
 }
 
+impl Layout for Slots28 {
+    const SLOTS: usize = 18;
+    const BITS: u32 = 28;
+    const FILTERS: u32 = 8;
+
+    #[inline]
+    fn find(line: &Line, pattern: u64, class: u64) -> Option<usize> {
+        // The low 16 bits of the slots are the first 36 octets, the next 8
+        // bits the next 18, the high 4 the next 9, the filters the last.
+        let words: &[u16; 32] = bytemuck::cast_ref(line);
+        let bytes: &[u8; 64] = bytemuck::cast_ref(line);
+        let low = equal16(words, !(class as u16), pattern as u16) & ((1 << Self::SLOTS) - 1);
+        let middle = equal8(bytes, (pattern >> 16) as u8) >> 36;
+        // Hardly ever more than one is left to look at.
+        let mut hits = low & middle as u32;
+        while let Some(slot) = first(hits) {
+            if u64::from(nibble(bytes, slot)) == pattern >> 24 {
+                return Some(slot);
+            }
+            hits &= hits - 1;
+        }
+        None
+    }
+
+    #[inline]
+    fn low(line: &Line, slot: usize) -> u64 {
+        Slots24::low(line, slot)
+    }
+
+    #[inline]
+    fn get(line: &Line, slot: usize) -> u64 {
+        let words: &[u16; 32] = bytemuck::cast_ref(line);
+        let bytes: &[u8; 64] = bytemuck::cast_ref(line);
+        match (words.get(slot), bytes.get(36 + slot)) {
+            (Some(&low), Some(&middle)) if slot < Self::SLOTS => {
+                let high = nibble(bytes, slot);
+                u64::from(low) | u64::from(middle) << 16 | u64::from(high) << 24
+            }
+            _ => 0,
+        }
+    }
+
+    fn set(line: &mut Line, slot: usize, value: u64) {
+        if slot < Self::SLOTS {
+            let words: &mut [u16; 32] = bytemuck::cast_mut(line);
+            words[slot] = value as u16;
+            let bytes: &mut [u8; 64] = bytemuck::cast_mut(line);
+            bytes[36 + slot] = (value >> 16) as u8;
+            let (byte, shift) = (54 + slot / 2, slot % 2 * 4);
+            bytes[byte] = bytes[byte] & !(0xf << shift) | ((value >> 24 & 0xf) as u8) << shift;
+        }
+    }
+
+    #[inline]
+    fn overflow(line: &Line) -> u64 {
+        Slots24::overflow(line)
+    }
+
+    fn mark_overflow(line: &mut Line, filter: u32) {
+        Slots24::mark_overflow(line, filter);
+    }
+}
+
+/// The high bits of a slot of 28.
+#[inline]
+fn nibble(bytes: &[u8; 64], slot: usize) -> u8 {
+    let byte = bytes.get(54 + slot / 2).copied().unwrap_or_default();
+    byte >> (slot % 2 * 4) & 0xf
+}
+
 impl Layout for Slots32 {
     const SLOTS: usize = 15;
     const BITS: u32 = 32;
@@ -154,9 +241,14 @@ impl Layout for Slots32 {
     }
 
     #[inline]
-    fn get(line: &Line, slot: usize) -> u64 {
+    fn low(line: &Line, slot: usize) -> u64 {
         let words: &[u32; 16] = bytemuck::cast_ref(line);
         words.get(slot).map_or(0, |&word| u64::from(word))
+    }
+
+    #[inline]
+    fn get(line: &Line, slot: usize) -> u64 {
+        Self::low(line, slot)
     }
 
     fn set(line: &mut Line, slot: usize, value: u64) {
@@ -178,52 +270,21 @@ impl Layout for Slots32 {
     }
 }
 
-impl Layout for Slots64 {
-    const SLOTS: usize = 7;
-    const BITS: u32 = 64;
-    const FILTERS: u32 = 64;
-
-    #[inline]
-    fn find(line: &Line, pattern: u64, class: u64) -> Option<usize> {
-        let mut hits = 0;
-        for (slot, word) in line.0.iter().enumerate() {
-            hits |= u32::from(word & !class == pattern) << slot;
-        }
-        first(hits & ((1 << Self::SLOTS) - 1))
-    }
-
-    #[inline]
-    fn get(line: &Line, slot: usize) -> u64 {
-        line.0.get(slot).copied().unwrap_or_default()
-    }
-
-    fn set(line: &mut Line, slot: usize, value: u64) {
-        if let Some(word) = line.0.get_mut(slot) {
-            *word = value;
-        }
-    }
-
-    #[inline]
-    fn overflow(line: &Line) -> u64 {
-        line.0[Self::SLOTS]
-    }
-
-    fn mark_overflow(line: &mut Line, filter: u32) {
-        line.0[Self::SLOTS] |= 1 << filter;
-    }
-}
-
 impl Line {
-    /// The two bits of a cell; there are 256.
+    /// What a cell of 2 or 4 bits holds; there are as many as fit.
     #[inline]
-    pub(super) fn cell(&self, cell: u8) -> u64 {
-        let word = self.0[usize::from(cell) / 32];
-        word >> (u32::from(cell) % 32 * 2) & 3
+    pub(super) fn cell(&self, cell: u8, bits: u32) -> u64 {
+        let place = u32::from(cell) * bits;
+        let word = self.0.get(place as usize / 64).copied().unwrap_or_default();
+        word >> (place % 64) & ((1 << bits) - 1)
     }
 
     /// Fills a cell that is zero.
-    pub(super) fn set_cell(&mut self, cell: u8, value: u64) {
-        self.0[usize::from(cell) / 32] |= (value & 3) << (u32::from(cell) % 32 * 2);
+    pub(super) fn set_cell(&mut self, cell: u8, bits: u32, value: u64) {
+        let place = u32::from(cell) * bits;
+        if let Some(word) = self.0.get_mut(place as usize / 64) {
+            *word |= (value & ((1 << bits) - 1)) << (place % 64);
+        }
     }
 
     /// Where the line is, for a prefetch.
@@ -237,4 +298,59 @@ impl Line {
 #[inline]
 fn first(hits: u32) -> Option<usize> {
     (hits != 0).then(|| hits.trailing_zeros() as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An array of whole slots is the oracle.
+    fn check<L: Layout>() {
+        let mut word = 1u64;
+        for _ in 0..200 {
+            let mut line = Line::default();
+            let mut slots = vec![0; L::SLOTS];
+            for _ in 0..2 {
+                for (slot, expected) in slots.iter_mut().enumerate() {
+                    word = word.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                    *expected = (word >> 20) % (1 << L::BITS);
+                    L::set(&mut line, slot, *expected);
+                }
+            }
+            L::mark_overflow(&mut line, 5);
+            assert_eq!(L::overflow(&line), 1 << 5);
+            for (slot, &expected) in slots.iter().enumerate() {
+                assert_eq!(L::get(&line, slot), expected);
+                assert_eq!(L::low(&line, slot) % (1 << 16), expected % (1 << 16));
+                for class in [0, 3, 7] {
+                    for pattern in [expected, expected ^ 1 << (L::BITS - 1), expected ^ 1 << 14] {
+                        let pattern = pattern & !class;
+                        let found = slots.iter().position(|slot| slot & !class == pattern);
+                        assert_eq!(L::find(&line, pattern, class), found);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn slots_of_all_widths_hold_what_was_put_there() {
+        check::<Slots16>();
+        check::<Slots24>();
+        check::<Slots28>();
+        check::<Slots32>();
+    }
+
+    #[test]
+    fn cells_of_both_widths_hold_what_was_put_there() {
+        for bits in [2, 4] {
+            let mut line = Line::default();
+            let value = |cell: u8| u64::from(cell) * 7 / 3 % (1 << bits);
+            let cells = || 0..=(512 / bits - 1) as u8;
+            for cell in cells() {
+                line.set_cell(cell, bits, value(cell));
+            }
+            assert!(cells().all(|cell| line.cell(cell, bits) == value(cell)));
+        }
+    }
 }

@@ -3,6 +3,9 @@
 /// A keyed bijection of the numbers below `2^BITS`: xorshifts and
 /// multiplications by odd numbers, each of which can be undone.
 ///
+/// Images stand in the high bits of a word, so that the high half of their
+/// product with a number of lines is a line.
+///
 /// It keeps nobody from finding colliding keys who knows its factors; the
 /// builder takes others when too many keys collide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +19,8 @@ impl<const BITS: u32> Mix<BITS> {
     const MASK: u64 = (1 << BITS) - 1;
     /// How far the upper half is folded down.
     const FOLD: u32 = BITS / 2;
+    /// How far images stand above the low end of their word.
+    const LEFT: u32 = 64 - BITS;
 
     /// One of the bijections.
     pub(super) fn new(seed: u64) -> Self {
@@ -35,16 +40,59 @@ impl<const BITS: u32> Mix<BITS> {
         let [first, second] = self.factors;
         let mut word = key.wrapping_mul(first) & Self::MASK;
         word ^= word >> Self::FOLD;
-        word.wrapping_mul(second) & Self::MASK
+        word.wrapping_mul(second) << Self::LEFT
     }
 
     /// The key of an image.
     pub(super) fn invert(self, image: u64) -> u64 {
         let [first, second] = self.factors.map(inverse);
-        let mut word = image.wrapping_mul(second) & Self::MASK;
+        let mut word = (image >> Self::LEFT).wrapping_mul(second) & Self::MASK;
         // Once for the half that was folded, once more for an odd bit.
         word ^= word >> Self::FOLD ^ word >> (2 * Self::FOLD);
         word.wrapping_mul(first) & Self::MASK
+    }
+}
+
+impl<const BITS: u32> Default for Mix<BITS> {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+/// Seeds of bijections, one to be taken after the other failed.
+///
+/// The first depends on the keys: the same keys make the same table, and whoever
+/// chooses keys cannot know how they will be scattered before all are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seeds(u64);
+
+/// How many seeds are tried.
+const TRIES: u64 = 8;
+
+impl Seeds {
+    /// Those that begin with a number.
+    pub(super) fn new(first: u64) -> Self {
+        Self(first)
+    }
+
+    /// Those for some keys.
+    pub(super) fn of(first: u64, keys: impl Iterator<Item = u64>) -> Self {
+        Self(keys.fold(first, |digest, key| {
+            let digest = (digest ^ key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            digest ^ digest >> 32
+        }))
+    }
+
+    /// One of them.
+    pub(super) fn nth(self, number: u64) -> u64 {
+        // Far apart, as the seeds of factors are close to each other.
+        self.0.wrapping_add(number << 40)
+    }
+
+    /// What is made of the first one that it can be made of; `make` is told
+    /// whether it is the last.
+    pub(super) fn pick<T>(self, mut make: impl FnMut(u64, bool) -> Option<T>) -> Option<T> {
+        (0..TRIES).find_map(|number| make(self.nth(number), number + 1 == TRIES))
     }
 }
 
@@ -80,7 +128,7 @@ mod tests {
         let mix = Mix::<20>::new(7);
         let mut seen = vec![false; 1 << 20];
         for key in 0..1 << 20 {
-            let image = usize::try_from(mix.apply(key)).unwrap();
+            let image = usize::try_from(mix.apply(key) >> 44).unwrap();
             assert!(!core::mem::replace(&mut seen[image], true));
         }
     }

@@ -26,12 +26,15 @@
 //!                          └─ none   ─▶ rest: line          ├─▶ full? exact tables
 //! ```
 
+mod build;
 mod directory;
 mod exact;
 mod line;
 mod mix;
+mod pages;
 mod processor;
 mod quotient;
 mod table;
 
-pub use self::table::{BATCH, Devices, DevicesBuilder, Size};
+pub use self::build::DevicesBuilder;
+pub use self::table::{BATCH, Devices, Size};

@@ -2,10 +2,12 @@
 
 use core::marker::PhantomData;
 
-use super::line::{Layout, Line};
-use super::mix::Mix;
+use super::line::{CLASS_BITS_MAX, Layout, Line};
+use super::mix::{Mix, Seeds};
+use super::pages::Lines;
 
-/// Where keys of `2^DOMAIN` numbers stand in a number of lines.
+/// Where keys of `2^DOMAIN` numbers stand in a number of lines. Mixed keys
+/// stand in the high bits of a word; see [`Mix`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Geometry<const DOMAIN: u32> {
     /// How many lines, at least one.
@@ -15,6 +17,9 @@ pub(super) struct Geometry<const DOMAIN: u32> {
 }
 
 impl<const DOMAIN: u32> Geometry<DOMAIN> {
+    /// How far mixed keys stand above the low end of their word.
+    const LEFT: u32 = 64 - DOMAIN;
+
     /// The geometry of so many lines, at least one and less than `2^DOMAIN`.
     #[inline]
     pub(super) fn new(lines: u64) -> Self {
@@ -22,29 +27,29 @@ impl<const DOMAIN: u32> Geometry<DOMAIN> {
         Self {
             lines,
             // Two keys of one line differ by at least `lines` in the fraction.
-            shift: lines.ilog2(),
+            shift: Self::LEFT + lines.ilog2(),
         }
     }
 
     /// Bits that a line stores of a key.
+    #[inline]
     pub(super) fn remainder_bits(self) -> u32 {
-        DOMAIN - self.shift
+        64 - self.shift
     }
 
     /// The line and the remainder of a mixed key.
     #[inline]
     pub(super) fn place(self, mixed: u64) -> (u64, u64) {
+        // One multiplication: the line is its high half, the fraction the low.
         let product = u128::from(mixed) * u128::from(self.lines);
-        let line = (product >> DOMAIN) as u64;
-        let fraction = product as u64 & ((1 << DOMAIN) - 1);
-        (line, fraction >> self.shift)
+        ((product >> 64) as u64, product as u64 >> self.shift)
     }
 
     /// The mixed key of a line and a remainder.
     pub(super) fn unplace(self, line: u64, remainder: u64) -> u64 {
         let lines = u128::from(self.lines);
-        let product = u128::from(line) << DOMAIN | u128::from(remainder) << self.shift;
-        product.div_ceil(lines) as u64
+        let product = u128::from(line) << 64 | u128::from(remainder) << self.shift;
+        ((product >> Self::LEFT).div_ceil(lines) as u64) << Self::LEFT
     }
 }
 
@@ -71,7 +76,7 @@ pub(super) const fn classes(bits: u32) -> u64 {
 pub(super) fn find<L: Layout>(line: &Line, remainder: u64, class_bits: u32) -> Found {
     let mask = (1u64 << class_bits) - 1;
     if let Some(slot) = L::find(line, remainder << class_bits, mask) {
-        let class = L::get(line, slot) & mask;
+        let class = L::low(line, slot) & mask;
         if class == mask {
             return Found::Elsewhere;
         }
@@ -91,7 +96,7 @@ pub(super) fn find<L: Layout>(line: &Line, remainder: u64, class_bits: u32) -> F
 pub(super) fn slot<L: Layout>(line: &Line, remainder: u64, class_bits: u32) -> Option<usize> {
     let mask = (1u64 << class_bits) - 1;
     let slot = L::find(line, remainder << class_bits, mask)?;
-    (L::get(line, slot) & mask != 0).then_some(slot)
+    (L::low(line, slot) & mask != 0).then_some(slot)
 }
 
 /// The remainders of a line with what stands there of their classes, and their
@@ -109,33 +114,52 @@ pub(super) fn contents<L: Layout>(
     })
 }
 
-/// Puts a remainder into its line; says whether its class stands there.
+/// What became of a device that was put into its line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inserted {
+    /// It stands there with its class.
+    Stands,
+    /// It does, but its class needs more bits.
+    WithoutClass,
+    /// The line was full.
+    Overflowed,
+}
+
+/// Puts a remainder into its line.
 pub(super) fn insert<L: Layout>(
     line: &mut Line,
     remainder: u64,
     class: u32,
     class_bits: u32,
-) -> bool {
-    let stands = u64::from(class) <= classes(class_bits);
-    let stored = match stands {
-        true => u64::from(class),
-        false => (1 << class_bits) - 1,
+) -> Inserted {
+    let (stored, inserted) = match u64::from(class) <= classes(class_bits) {
+        true => (u64::from(class), Inserted::Stands),
+        false => ((1 << class_bits) - 1, Inserted::WithoutClass),
     };
-    for slot in 0..L::SLOTS {
-        if L::get(line, slot) == 0 {
+    // Filled from the first on, and a slot of zero is empty.
+    match L::find(line, 0, 0) {
+        Some(slot) => {
             L::set(line, slot, remainder << class_bits | stored);
-            return stands;
+            inserted
+        }
+        None => {
+            L::mark_overflow(line, (remainder % u64::from(L::FILTERS)) as u32);
+            Inserted::Overflowed
         }
     }
-    L::mark_overflow(line, (remainder % u64::from(L::FILTERS)) as u32);
-    false
+}
+
+/// Bits for the class of a slot that stores so many of a key.
+#[inline]
+pub(super) fn class_bits<L: Layout>(remainder_bits: u32) -> u32 {
+    L::BITS.saturating_sub(remainder_bits).min(CLASS_BITS_MAX)
 }
 
 /// A table of whole devices.
 #[derive(Clone, Debug)]
 pub(super) struct Table<L> {
     /// The lines.
-    lines: Box<[Line]>,
+    lines: Lines,
     /// Where devices stand.
     geometry: Geometry<47>,
     /// How they are scattered.
@@ -146,40 +170,82 @@ pub(super) struct Table<L> {
     layout: PhantomData<L>,
 }
 
+/// One device of so many may find no room before other factors are tried; of
+/// keys without a pattern one of fifty does not.
+const OVERFLOW_MAX: usize = 12;
+/// How many may do so whatever their share.
+const OVERFLOW_FREE: usize = 100;
+
+/// How many devices out of so many may find no room.
+pub(super) fn overflow_limit(devices: usize) -> usize {
+    OVERFLOW_FREE + devices / OVERFLOW_MAX
+}
+
 impl<L: Layout> Table<L> {
     /// Bits for the class in slots of a table of so many lines.
     pub(super) fn class_bits(lines: u64) -> u32 {
-        L::BITS.saturating_sub(Geometry::<47>::new(lines).remainder_bits())
+        class_bits::<L>(Geometry::<47>::new(lines).remainder_bits())
     }
 
     /// A table of these devices with their classes; what has no room in it
     /// goes to `exact`.
     pub(super) fn build(
-        entries: impl Iterator<Item = (u64, u32)>,
+        entries: &[(u64, u32)],
+        lines: u64,
+        seeds: Seeds,
+        exact: &mut Vec<(u64, u32)>,
+    ) -> Option<Self> {
+        let before = exact.len();
+        let most = overflow_limit(entries.len());
+        seeds.pick(|seed, is_last| {
+            let (table, overflowed) = Self::try_build(entries, lines, seed, exact);
+            if overflowed > most && !is_last {
+                exact.truncate(before);
+                return None;
+            }
+            Some(table)
+        })
+    }
+
+    /// The table with these factors, and how many devices found no room.
+    fn try_build(
+        entries: &[(u64, u32)],
         lines: u64,
         seed: u64,
         exact: &mut Vec<(u64, u32)>,
-    ) -> Self {
-        let geometry = Geometry::new(lines);
-        let class_bits = Self::class_bits(lines);
-        let mix = Mix::new(seed);
-        let mut table = vec![Line::default(); lines as usize].into_boxed_slice();
-        for (key, class) in entries {
-            let (line, remainder) = geometry.place(mix.apply(key));
-            let stands = table
-                .get_mut(line as usize)
-                .is_some_and(|line| insert::<L>(line, remainder, class, class_bits));
-            if !stands {
-                exact.push((key, class));
+    ) -> (Self, usize) {
+        let mut table = Self {
+            lines: Lines::zeroed(lines as usize),
+            geometry: Geometry::new(lines),
+            mix: Mix::new(seed),
+            class_bits: Self::class_bits(lines),
+            layout: PhantomData,
+        };
+        let mut overflowed = 0;
+        // The lines of some devices are on their way while others are filled.
+        for entries in entries.chunks(AHEAD) {
+            let mut places = [(0, 0); AHEAD];
+            for (place, &(key, _)) in places.iter_mut().zip(entries) {
+                *place = table.geometry.place(table.mix.apply(key));
+                if let Some(line) = table.lines.get(place.0 as usize) {
+                    line.prefetch();
+                }
+            }
+            for (&(line, remainder), &(key, class)) in places.iter().zip(entries) {
+                let Some(line) = table.lines.get_mut(line as usize) else {
+                    continue;
+                };
+                match insert::<L>(line, remainder, class, table.class_bits) {
+                    Inserted::Stands => {}
+                    Inserted::WithoutClass => exact.push((key, class)),
+                    Inserted::Overflowed => {
+                        overflowed += 1;
+                        exact.push((key, class));
+                    }
+                }
             }
         }
-        Self {
-            lines: table,
-            geometry,
-            mix,
-            class_bits,
-            layout: PhantomData,
-        }
+        (table, overflowed)
     }
 
     /// The line of a device, and what it stores of it.
@@ -187,6 +253,23 @@ impl<L: Layout> Table<L> {
     pub(super) fn locate(&self, key: u64) -> Option<(&Line, u64)> {
         let (line, remainder) = self.geometry.place(self.mix.apply(key));
         Some((self.lines.get(line as usize)?, remainder))
+    }
+
+    /// Has the line of a device fetched.
+    #[inline]
+    pub(super) fn prefetch(&self, key: u64) {
+        if let Some((line, _)) = self.locate(key) {
+            line.prefetch();
+        }
+    }
+
+    /// What the table says of a device.
+    #[inline]
+    pub(super) fn find(&self, key: u64) -> Found {
+        match self.locate(key) {
+            Some((line, remainder)) => find::<L>(line, remainder, self.class_bits),
+            None => Found::Absent,
+        }
     }
 
     /// Where a device stands among all slots, if it does.
@@ -201,12 +284,6 @@ impl<L: Layout> Table<L> {
         self.lines.len() * L::SLOTS
     }
 
-    /// What a line says.
-    #[inline]
-    pub(super) fn find_in(&self, line: &Line, remainder: u64) -> Found {
-        find::<L>(line, remainder, self.class_bits)
-    }
-
     /// The octets of it.
     pub(super) fn size(&self) -> usize {
         size_of_val::<[Line]>(&self.lines)
@@ -214,7 +291,8 @@ impl<L: Layout> Table<L> {
 
     /// The devices of it, with their classes if those stand here.
     pub(super) fn entries(&self) -> impl Iterator<Item = (u64, Option<u32>)> {
-        (0u64..).zip(&self.lines).flat_map(move |(number, line)| {
+        let lines = self.lines.iter();
+        (0u64..).zip(lines).flat_map(move |(number, line)| {
             contents::<L>(line, self.class_bits).map(move |(remainder, class)| {
                 let mixed = self.geometry.unplace(number, remainder);
                 (self.mix.invert(mixed), class)
@@ -222,6 +300,9 @@ impl<L: Layout> Table<L> {
         })
     }
 }
+
+/// Devices whose lines are fetched at once while a table is built.
+const AHEAD: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -233,17 +314,17 @@ mod tests {
             let geometry = Geometry::<20>::new(lines);
             let mut last = None;
             for key in 0..1 << 20 {
-                let place = geometry.place(key);
+                let place = geometry.place(key << 44);
                 assert!(place.0 < lines && place.1 < 1 << geometry.remainder_bits());
                 assert!(last < Some(place), "in order, so no two are one");
-                assert_eq!(geometry.unplace(place.0, place.1), key);
+                assert_eq!(geometry.unplace(place.0, place.1), key << 44);
                 last = Some(place);
             }
         }
         let geometry = Geometry::<47>::new(123_456_789);
         for key in (0..1 << 47).step_by((1 << 31) + 7919) {
-            let (line, remainder) = geometry.place(key);
-            assert_eq!(geometry.unplace(line, remainder), key);
+            let (line, remainder) = geometry.place(key << 17);
+            assert_eq!(geometry.unplace(line, remainder), key << 17);
         }
     }
 }
