@@ -53,7 +53,7 @@ pub(super) struct DeviceRule {
 impl DeviceRules {
     /// Calls `visitor` with the number of each rule for a device and that of
     /// its terms, in the order of loading.
-    #[inline]
+    #[inline(always)]
     pub(super) fn visit(&self, device: Device, mut visitor: impl FnMut(u32, u32)) {
         let Some(class) = self.table.find(device.number()) else {
             return;
@@ -61,14 +61,15 @@ impl DeviceRules {
         // Classes are counted from 1.
         let place = class.wrapping_sub(1);
         if place < self.classes.single {
+            // Without a loop: hardly any class says more than one thing.
             if let Some(member) = self.classes.members.get(place as usize) {
                 visitor(place, member.terms);
             }
-        } else {
-            let (first, members) = self.classes.find(class);
-            for (number, member) in (first..).zip(members) {
-                visitor(number, member.terms);
-            }
+            return;
+        }
+        let (first, members) = self.classes.find(class);
+        for (number, member) in (first..).zip(members) {
+            visitor(number, member.terms);
         }
     }
 
@@ -111,7 +112,7 @@ impl DeviceRules {
 
 impl Classes {
     /// What is said of a class, with the number of the first.
-    #[inline]
+    #[inline(never)]
     fn find(&self, class: u32) -> (u32, &[DeviceRule]) {
         let end = |class: u32| self.ends.get(class as usize).copied();
         // Classes are counted from 1.

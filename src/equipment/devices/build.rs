@@ -2,11 +2,11 @@
 
 use super::directory::{Dense, Directory, Entry, Extent};
 use super::exact::{Exact, Load};
-use super::line::{Line, Slots16, Slots24, Slots28, Slots32};
+use super::line::{Cells, Line, Slots16, Slots24, Slots28, Slots32};
 use super::mix::{Mix, Seeds};
 use super::pages::Lines;
 use super::quotient::{self, Geometry, Inserted, Table, class_bits, classes, overflow_limit};
-use super::table::{CHUNK_LINES, Chunk, Devices, MIXES, Rest, SERIAL_BITS, SERIALS, cells};
+use super::table::{CHUNK_LINES, Chunk, Devices, MIXES, Rest, SERIAL_BITS, SERIALS};
 
 /// How many devices a hashed line is meant to have: with 25 of 31 slots one
 /// line in ten overflows, and one device in eighty.
@@ -58,14 +58,10 @@ pub struct DevicesBuilder {
 /// What is counted of the devices of a TAC to choose its structure.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
-    /// Lines with cells of two bits.
-    lines2: u64,
-    /// Lines with cells of four bits.
-    lines4: u64,
-    /// Devices whose classes do not fit cells of two bits.
-    lost2: u64,
-    /// Devices whose classes do not fit cells of four bits.
-    lost4: u64,
+    /// Lines with cells of each kind.
+    lines: [u64; Cells::ALL.len()],
+    /// Devices whose classes do not fit these.
+    lost: [u64; Cells::ALL.len()],
     /// Devices whose classes do not fit slots.
     lost_hashed: u64,
 }
@@ -113,16 +109,19 @@ impl DevicesBuilder {
         let geometry = Geometry::<SERIAL_BITS>::new(lines);
         let bits = class_bits::<Slots16>(geometry.remainder_bits());
         let tally = Tally::of(&devices, bits);
-        let dense2 = tally.lines2 * LINE + tally.lost2 * EXACT_COST;
-        let dense4 = tally.lines4 * LINE + tally.lost4 * EXACT_COST;
+        let costs = tally.lines.iter().zip(&tally.lost);
+        let costs = costs.map(|(lines, lost)| lines * LINE + lost * EXACT_COST);
+        let (dense, cells) = costs
+            .zip(Cells::ALL)
+            .min_by_key(|cost| cost.0)
+            .unwrap_or((u64::MAX, Cells::ALL[0]));
         let hashed = match lines >= HASHED_MIN {
             true => lines * LINE + tally.lost_hashed * EXACT_COST,
             false => u64::MAX,
         };
         let rest = count * REST_COST;
-        let dense = dense2.min(dense4);
         if dense <= hashed && dense <= rest {
-            self.finish_dense(&devices, if dense2 <= dense4 { 2 } else { 4 });
+            self.finish_dense(&devices, cells);
         } else if hashed <= rest {
             self.finish_hashed(&devices, lines);
         } else {
@@ -135,28 +134,32 @@ impl DevicesBuilder {
         self.tac.clear();
     }
 
-    /// Lays the present TAC out in cells of so many bits.
-    fn finish_dense(&mut self, devices: &[(u32, u32)], bits: u32) {
-        let cells = cells(bits) as u32;
-        let chunk_of = |&(serial, _): &(u32, u32)| serial / (cells * CHUNK_LINES as u32);
+    /// Lays the present TAC out in cells.
+    fn finish_dense(&mut self, devices: &[(u32, u32)], cells: Cells) {
+        let chunk_of = |&(serial, _): &(u32, u32)| cells.split(serial).0 / CHUNK_LINES as u32;
         let (Some(first), Some(last)) = (devices.first(), devices.last()) else {
             return;
         };
         let first = chunk_of(first);
         let count = chunk_of(last) - first + 1;
         let base = self.chunks.len();
-        let extent = Extent::Dense(Dense { first, count, bits });
+        let extent = Extent::Dense(Dense {
+            first,
+            count,
+            cells,
+        });
         self.entries
             .push(Entry::new(self.current, base as u32, extent));
         self.chunks.resize(base + count as usize, Chunk::default());
         let tac = u64::from(self.current) * SERIALS;
         for device in devices {
             let &(serial, class) = device;
+            let (block, cell) = cells.split(serial);
             let Some(chunk) = (self.chunks).get_mut(base + (chunk_of(device) - first) as usize)
             else {
                 continue;
             };
-            let bit = 1 << (serial / cells % CHUNK_LINES as u32);
+            let bit = 1 << (block % CHUNK_LINES as u32);
             if chunk.present == 0 {
                 chunk.base = self.dense.len() as u32;
             }
@@ -164,15 +167,15 @@ impl DevicesBuilder {
                 chunk.present |= bit;
                 self.dense.extend(1);
             }
-            let cell = match u64::from(class) <= classes(bits) {
+            let value = match u64::from(class) <= classes(cells.bits()) {
                 true => u64::from(class),
                 false => {
                     self.exact.push((tac + u64::from(serial), class));
-                    classes(bits) + 1
+                    classes(cells.bits()) + 1
                 }
             };
             if let Some(line) = self.dense.last_mut() {
-                line.set_cell((serial % cells) as u8, bits, cell);
+                line.set_cell(cells, cell, value);
             }
         }
     }
@@ -285,19 +288,16 @@ impl Tally {
     /// Of these devices, if slots have so many bits for a class.
     fn of(devices: &[(u32, u32)], bits: u32) -> Self {
         let mut tally = Self::default();
-        let mut last = None;
+        let mut last = [u32::MAX; Cells::ALL.len()];
         let fitting = classes(bits.max(1));
         for &(serial, class) in devices {
-            let line = serial / cells(4) as u32;
-            if last != Some(line) {
-                // Two lines of four bits a cell are one of two.
-                tally.lines2 += u64::from(last.map(|last| last / 2) != Some(line / 2));
-                tally.lines4 += 1;
-                last = Some(line);
-            }
             let class = u64::from(class);
-            tally.lost2 += u64::from(class > classes(2));
-            tally.lost4 += u64::from(class > classes(4));
+            for (kind, cells) in Cells::ALL.into_iter().enumerate() {
+                let (line, _) = cells.split(serial);
+                tally.lines[kind] += u64::from(line != last[kind]);
+                last[kind] = line;
+                tally.lost[kind] += u64::from(class > classes(cells.bits()));
+            }
             tally.lost_hashed += u64::from(class > fitting);
         }
         tally
@@ -429,5 +429,23 @@ mod tests {
             .zip([1, u32::MAX, 2, 3, 70_000])
             .collect();
         check(&model);
+    }
+
+    /// Serial numbers that all have the same few lines with the first factors.
+    #[test]
+    fn serial_numbers_chosen_against_one_mix_do_not_hold_against_the_next() {
+        let mut builder = DevicesBuilder::new(42);
+        let (count, lines) = (2000, 80);
+        let geometry = Geometry::<SERIAL_BITS>::new(lines);
+        let first = builder.mixes[0];
+        let crowded = |&serial: &u64| geometry.place(first.apply(serial)).0 < lines / 8;
+        for serial in (0..SERIALS).filter(crowded).step_by(50).take(count) {
+            builder.push(SERIALS + serial, 1);
+        }
+        let devices = builder.finish();
+        assert_eq!(devices.len(), count);
+        let entry = devices.directory.find(1).unwrap();
+        assert!(matches!(entry.extent(), Extent::Hashed(80, 1..)));
+        assert!(devices.size().exact_devices < overflow_limit(count));
     }
 }

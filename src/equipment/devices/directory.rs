@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::line::Cells;
 use super::mix::{Mix, Seeds};
 use super::pages::Lines;
 use super::processor::prefetch;
@@ -37,11 +38,12 @@ pub(super) struct Dense {
     pub(super) first: u32,
     /// How many there are.
     pub(super) count: u32,
-    /// Bits of a cell: 2 or 4.
-    pub(super) bits: u32,
+    /// How their lines are cut.
+    pub(super) cells: Cells,
 }
 
-/// The kind of a hashed TAC; of dense ones it is the bits of their cells, halved.
+/// The kind of a hashed TAC; of dense ones it is the bits of their cells
+/// less one.
 const HASHED: u32 = 0;
 
 impl Entry {
@@ -49,7 +51,7 @@ impl Entry {
     pub(super) fn new(tac: u32, base: u32, extent: Extent) -> Self {
         let (count, kind) = match extent {
             Extent::Hashed(lines, mix) => (lines, mix << 2 | HASHED),
-            Extent::Dense(dense) => (dense.count, dense.first << 2 | dense.bits / 2),
+            Extent::Dense(dense) => (dense.count, dense.first << 2 | (dense.cells.bits() - 1)),
         };
         Self {
             tac: tac + 1,
@@ -64,10 +66,10 @@ impl Entry {
     pub(super) fn extent(self) -> Extent {
         match self.kind & 3 {
             HASHED => Extent::Hashed(self.count, self.kind >> 2),
-            half => Extent::Dense(Dense {
+            bits => Extent::Dense(Dense {
                 first: self.kind >> 2,
                 count: self.count,
-                bits: half * 2,
+                cells: Cells::new(bits + 1),
             }),
         }
     }
@@ -207,12 +209,12 @@ mod tests {
             Extent::Dense(Dense {
                 first: 0,
                 count: 489,
-                bits: 4,
+                cells: Cells::new(4),
             }),
             Extent::Dense(Dense {
                 first: 488,
                 count: 1,
-                bits: 2,
+                cells: Cells::new(3),
             }),
         ];
         // TACs in a row, and the first and last that there are.

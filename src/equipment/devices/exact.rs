@@ -129,7 +129,7 @@ impl Exact {
     }
 
     /// The class of a device.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, key: u64) -> Option<u32> {
         let words = self.words();
         let mut place = self.home(key);

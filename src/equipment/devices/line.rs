@@ -271,19 +271,22 @@ impl Layout for Slots32 {
 }
 
 impl Line {
-    /// What a cell of 2 or 4 bits holds; there are as many as fit.
+    /// A line of zeroes.
+    pub(super) const EMPTY: Self = Self([0; 8]);
+
+    /// What a cell holds.
     #[inline]
-    pub(super) fn cell(&self, cell: u8, bits: u32) -> u64 {
-        let place = u32::from(cell) * bits;
-        let word = self.0.get(place as usize / 64).copied().unwrap_or_default();
-        word >> (place % 64) & ((1 << bits) - 1)
+    pub(super) fn cell(&self, cells: Cells, cell: u8) -> u64 {
+        let (word, shift) = cells.place(cell);
+        let word = self.0.get(word).copied().unwrap_or_default();
+        word >> shift & cells.mask()
     }
 
     /// Fills a cell that is zero.
-    pub(super) fn set_cell(&mut self, cell: u8, bits: u32, value: u64) {
-        let place = u32::from(cell) * bits;
-        if let Some(word) = self.0.get_mut(place as usize / 64) {
-            *word |= (value & ((1 << bits) - 1)) << (place % 64);
+    pub(super) fn set_cell(&mut self, cells: Cells, cell: u8, value: u64) {
+        let (word, shift) = cells.place(cell);
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= (value & cells.mask()) << shift;
         }
     }
 
@@ -291,6 +294,79 @@ impl Line {
     #[inline]
     pub(super) fn prefetch(&self) {
         prefetch(self);
+    }
+}
+
+/// How a line is cut into cells, which lie at places of their own: as many of 2,
+/// 3 or 4 bits as fit into each of its words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cells {
+    /// Bits of a cell.
+    bits: u32,
+}
+
+/// Of cells of so many bits: those of a line; 2^32 by that, and 2^16 by those of
+/// a word, rounded up. Multiplied by these, a serial number and a cell are
+/// divided, as they are smaller than 2^20 and 2^8.
+const CELLS: [(u32, u64, u32); 5] = {
+    let mut table = [(0, 0, 0); 5];
+    let mut bits = 2;
+    while bits <= 4 {
+        let (of_word, of_line) = (64 / bits, 64 / bits * 8);
+        let line = (1u64 << 32).div_ceil(of_line as u64);
+        table[bits] = (of_line as u32, line, (1u32 << 16).div_ceil(of_word as u32));
+        bits += 1;
+    }
+    table
+};
+
+impl Cells {
+    /// All kinds of cells, the smallest first.
+    pub(super) const ALL: [Self; 3] = [Self { bits: 2 }, Self { bits: 3 }, Self { bits: 4 }];
+
+    /// Cells of so many bits, 2 to 4.
+    #[inline]
+    pub(super) fn new(bits: u32) -> Self {
+        Self {
+            bits: bits.clamp(2, 4),
+        }
+    }
+
+    /// Bits of a cell.
+    #[inline]
+    pub(super) fn bits(self) -> u32 {
+        self.bits
+    }
+
+    /// How many a line has.
+    #[inline]
+    pub(super) fn count(self) -> u32 {
+        CELLS[self.bits as usize].0
+    }
+
+    /// Of lines with a cell for each serial number: which line, and which of its
+    /// cells.
+    #[inline]
+    pub(super) fn split(self, serial: u32) -> (u32, u8) {
+        let (count, factor, _) = CELLS[self.bits as usize];
+        let line = (u64::from(serial) * factor >> 32) as u32;
+        (line, serial.wrapping_sub(line * count) as u8)
+    }
+
+    /// The word of a cell, and how far it is shifted there.
+    #[inline]
+    fn place(self, cell: u8) -> (usize, u32) {
+        let (of_line, _, factor) = CELLS[self.bits as usize];
+        let of_word = of_line / 8;
+        let word = u32::from(cell) * factor >> 16;
+        let before = word * of_word;
+        (word as usize, (u32::from(cell) - before) * self.bits)
+    }
+
+    /// As many ones as a cell has bits.
+    #[inline]
+    fn mask(self) -> u64 {
+        (1 << self.bits) - 1
     }
 }
 
@@ -342,15 +418,30 @@ mod tests {
     }
 
     #[test]
-    fn cells_of_both_widths_hold_what_was_put_there() {
-        for bits in [2, 4] {
+    fn cells_of_all_widths_hold_what_was_put_there() {
+        for cells in Cells::ALL {
             let mut line = Line::default();
-            let value = |cell: u8| u64::from(cell) * 7 / 3 % (1 << bits);
-            let cells = || 0..=(512 / bits - 1) as u8;
-            for cell in cells() {
-                line.set_cell(cell, bits, value(cell));
+            let value = |cell: u8| u64::from(cell) * 7 / 3 % (1 << cells.bits());
+            let all = || 0..=(cells.count() - 1) as u8;
+            for cell in all() {
+                line.set_cell(cells, cell, value(cell));
             }
-            assert!(cells().all(|cell| line.cell(cell, bits) == value(cell)));
+            assert!(all().all(|cell| line.cell(cells, cell) == value(cell)));
+        }
+    }
+
+    #[test]
+    fn serial_numbers_are_split_as_by_division() {
+        for cells in Cells::ALL {
+            for serial in 0..1_000_000 {
+                let expected = (serial / cells.count(), (serial % cells.count()) as u8);
+                assert_eq!(cells.split(serial), expected);
+            }
+            for cell in 0..=(cells.count() - 1) as u8 {
+                let of_word = 64 / cells.bits();
+                let (word, shift) = (u32::from(cell) / of_word, u32::from(cell) % of_word);
+                assert_eq!(cells.place(cell), (word as usize, shift * cells.bits()));
+            }
         }
     }
 }

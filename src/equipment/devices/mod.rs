@@ -7,11 +7,12 @@
 //!
 //! | TACs | structure | bytes a device |
 //! |---|---|---|
-//! | with runs of consecutive serial numbers | [dense](dense): two bits a serial number, 256 of them a line | 0.25 and up |
-//! | with thousands of scattered devices | [hashed](hashed): the line by a hash of the serial number, 31 slots of 16 bits | 2.6 |
-//! | with few | [rest](rest): one table for all of them, the line by a hash of the device, slots of 24, 32 or 64 bits | 3.5 to 11 |
+//! | with runs of consecutive serial numbers | dense: two to four bits a serial number, 128 to 256 of them a line | 0.25 and up |
+//! | with thousands of scattered devices | hashed: the line by a hash of the serial number, 31 slots of 16 bits | 2.7 |
+//! | with few | rest: one table for all of them, the line by a hash of the device, slots of 24, 28 or 32 bits | 4.0 to 6 |
+//! | with few, and few of them | rest: one table of whole words | 16 |
 //!
-//! All of them are *quotiented* (Knuth, TAOCP vol. 3, 6.4 exercise 13): the key
+//! Those with slots are *quotiented* (Knuth, TAOCP vol. 3, 6.4 exercise 13): the key
 //! is mixed by a bijection, the high bits of the result choose a line, and the
 //! line stores the remaining bits. As nothing is lost, an entry is found exactly
 //! if it is there, and the table can be read back.
@@ -20,8 +21,22 @@
 //! by how common they are. One that needs more bits than a slot has, and the few
 //! devices whose line is full, stand in [`Exact`] tables of whole keys beside.
 //!
+//! # Chosen keys
+//!
+//! Whoever may add devices to a list could choose them so that many fall into
+//! one line. That costs nothing but memory and a look at an exact table, and it
+//! does not succeed: factors that leave too many keys without room are given up
+//! for the next ones, and of the tables of whole devices already the first
+//! factors depend on all the keys.
+//!
+//! # Memory
+//!
+//! Large arrays are mappings on huge pages (`pages`). A lookup takes one line
+//! of a small register or of the rest; of TACs with a structure of their own
+//! also one of the directory, which the second cache mostly holds.
+//!
 //! ```text
-//! device ─▶ TAC directory ─┬─ dense  ─▶ chunk ─▶ line: 256 × 2 bits
+//! device ─▶ TAC directory ─┬─ dense  ─▶ chunk ─▶ line: 256 × 2, 168 × 3 or 128 × 4 bits
 //!                          ├─ hashed ─▶ line: 31 × 16 bits ─┐
 //!                          └─ none   ─▶ rest: line          ├─▶ full? exact tables
 //! ```

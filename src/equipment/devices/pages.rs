@@ -246,6 +246,7 @@ mod system {
 
 #[cfg(test)]
 mod tests {
+    use super::super::line::Cells;
     use super::*;
 
     /// A vector is the oracle, on both sides of the size of a mapping.
@@ -260,7 +261,7 @@ mod tests {
                 vector.resize(vector.len() + more, Line::default());
                 assert!(*lines == *vector);
                 for (place, line) in lines.iter_mut().enumerate().skip(vector.len() - more) {
-                    line.set_cell(place as u8, 2, 1 + place as u64 % 3);
+                    line.set_cell(Cells::new(2), place as u8, 1 + place as u64 % 3);
                     vector[place] = *line;
                 }
                 assert!(*lines == *vector && *lines.clone() == *vector);

@@ -2,7 +2,7 @@
 
 use super::directory::{Dense, Directory, Entry, Extent};
 use super::exact::Exact;
-use super::line::{Layout, Line, Slots16, Slots24, Slots28, Slots32};
+use super::line::{Cells, Layout, Line, Slots16, Slots24, Slots28, Slots32};
 use super::mix::Mix;
 use super::pages::Lines;
 use super::quotient::{self, Found, Geometry, Table, class_bits};
@@ -18,12 +18,6 @@ pub(super) const CHUNK_LINES: u64 = 16;
 
 /// How many ways there are to scatter the serial numbers of a hashed TAC.
 pub(super) const MIXES: usize = 16;
-
-/// Serial numbers of a line of cells of so many bits.
-#[inline]
-pub(super) const fn cells(bits: u32) -> u64 {
-    512 / bits as u64
-}
 
 /// Where lines of a dense TAC stand: those of its next 16 that there are, one
 /// behind the other.
@@ -72,11 +66,14 @@ pub(super) enum Rest {
     Slots32(Table<Slots32>),
 }
 
+/// A line where nothing stands.
+static EMPTY: Line = Line::EMPTY;
+
 /// A cell or a slot where a device of a TAC stands if it does.
 #[derive(Clone, Copy, Debug)]
 enum Spot<'a> {
-    /// A cell of a line, and the bits of a cell.
-    Cell(&'a Line, u8, u32),
+    /// A cell of a line, and how that is cut.
+    Cell(&'a Line, Cells, u8),
     /// A remainder in a line, and the bits of its class.
     Slot(&'a Line, u64, u32),
 }
@@ -85,31 +82,35 @@ impl Devices {
     //--- Lookups
 
     /// The class of a device, by its number.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn find(&self, device: u64) -> Option<u32> {
-        if !self.directory.is_empty()
-            && let Some(entry) = self.directory.find(tac(device))
-        {
-            return self.find_in_tac(entry, device);
-        }
+        // Small registers are looked up on the spot: there instructions are
+        // what counts, in large ones it is the memory.
         match &self.rest {
-            // First, as it is how small registers stand.
-            Rest::Words(words) => words.find(device),
-            Rest::Empty => None,
-            _ => self.find_in_rest(device),
+            Rest::Words(words) if self.directory.is_empty() => words.find(device),
+            _ => self.find_in_all(device),
         }
     }
 
-    /// The class of a device whose TAC has no structure of its own.
-    fn find_in_rest(&self, device: u64) -> Option<u32> {
-        self.resolve(device, self.look_in_rest(device))
+    /// The same, wherever devices stand.
+    #[inline(never)]
+    fn find_in_all(&self, device: u64) -> Option<u32> {
+        let found = match self.entry(device) {
+            Some(entry) => self.spot(entry, device % SERIALS).look(),
+            None => self.look_in_rest(device),
+        };
+        self.resolve(device, found)
     }
 
-    /// The class of a device whose TAC has a structure of its own.
-    fn find_in_tac(&self, entry: Entry, device: u64) -> Option<u32> {
-        let spot = self.spot(entry, device % SERIALS)?;
-        self.resolve(device, spot.look())
+    /// What was found, and where that is not known, what the exact table says.
+    #[inline]
+    fn resolve(&self, device: u64, found: Found) -> Option<u32> {
+        match found {
+            Found::Absent => None,
+            Found::Class(class) => Some(class),
+            Found::Elsewhere => self.exact.find(device),
+        }
     }
 
     /// What the table of the rest says.
@@ -124,42 +125,51 @@ impl Devices {
         }
     }
 
-    /// What was found, and where that is not known, what the exact table says.
+    /// The structure of the TAC of a device, if it has one.
     #[inline]
-    fn resolve(&self, device: u64, found: Found) -> Option<u32> {
-        match found {
-            Found::Absent => None,
-            Found::Class(class) => Some(class),
-            Found::Elsewhere => self.exact.find(device),
+    fn entry(&self, device: u64) -> Option<Entry> {
+        match self.directory.is_empty() {
+            true => None,
+            false => self.directory.find(tac(device)),
         }
     }
 
     /// Where a device stands whose TAC has a structure of its own.
+    ///
+    /// Whether a dense TAC has a line for it is not decided by a branch, which
+    /// nobody could predict.
     #[inline]
-    fn spot(&self, entry: Entry, serial: u64) -> Option<Spot<'_>> {
+    fn spot(&self, entry: Entry, serial: u64) -> Spot<'_> {
         match entry.extent() {
             Extent::Hashed(lines, mix) => {
                 let geometry = Geometry::<SERIAL_BITS>::new(u64::from(lines));
-                let mix = self.mixes.get(mix as usize)?;
+                let mix = self.mixes[mix as usize % MIXES];
                 let (line, remainder) = geometry.place(mix.apply(serial));
-                let line = self.hashed.get(entry.base as usize + line as usize)?;
+                let line = self.hashed.get(entry.base as usize + line as usize);
                 let bits = class_bits::<Slots16>(geometry.remainder_bits());
-                Some(Spot::Slot(line, remainder, bits))
+                Spot::Slot(line.unwrap_or(&EMPTY), remainder, bits)
             }
-            Extent::Dense(Dense { first, count, bits }) => {
-                let block = (serial / cells(bits)) as u32;
+            Extent::Dense(dense) => {
+                let Dense {
+                    first,
+                    count,
+                    cells,
+                } = dense;
+                let (block, cell) = cells.split(serial as u32);
                 let chunk = (block / CHUNK_LINES as u32).wrapping_sub(first);
-                if chunk >= count {
-                    return None;
-                }
-                let chunk = self.chunks.get(entry.base as usize + chunk as usize)?;
+                let chunk = match chunk < count {
+                    true => self.chunks.get(entry.base as usize + chunk as usize),
+                    false => None,
+                };
+                let chunk = chunk.copied().unwrap_or_default();
                 let bit = 1 << (block % CHUNK_LINES as u32);
-                if chunk.present & bit == 0 {
-                    return None;
-                }
                 let before = (chunk.present & (bit - 1)).count_ones();
-                let line = self.dense.get(chunk.base as usize + before as usize)?;
-                Some(Spot::Cell(line, (serial % cells(bits)) as u8, bits))
+                let line = match chunk.present & bit {
+                    0 => usize::MAX,
+                    _ => chunk.base as usize + before as usize,
+                };
+                let line = self.dense.get(line).unwrap_or(&EMPTY);
+                Spot::Cell(line, cells, cell)
             }
         }
     }
@@ -185,10 +195,7 @@ impl Devices {
         }
         for device in devices {
             match self.directory.find(tac(device)) {
-                Some(entry) => match self.spot(entry, device % SERIALS) {
-                    Some(Spot::Cell(line, ..) | Spot::Slot(line, ..)) => line.prefetch(),
-                    None => {}
-                },
+                Some(entry) => self.spot(entry, device % SERIALS).prefetch(),
                 None => self.prefetch_rest(device),
             }
         }
@@ -206,13 +213,33 @@ impl Devices {
         }
     }
 
-    /// The classes of many devices, with the place of each among them.
+    /// The classes of many devices, with the place of each among them. As
+    /// [`prefetch`](Self::prefetch) and then one after the other, but what the
+    /// first has found out of a device's TAC the second need not.
     #[inline]
     pub fn find_batch(&self, devices: &[u64], mut found: impl FnMut(usize, Option<u32>)) {
+        let mut spots = [const { None }; BATCH];
         for (batch, devices) in devices.chunks(BATCH).enumerate() {
-            self.prefetch(devices.iter().copied());
-            for (place, &device) in devices.iter().enumerate() {
-                found(batch * BATCH + place, self.find(device));
+            if !self.directory.is_empty() {
+                for &device in devices {
+                    self.directory.prefetch(tac(device));
+                }
+            }
+            for (spot, &device) in spots.iter_mut().zip(devices) {
+                *spot = self
+                    .entry(device)
+                    .map(|entry| self.spot(entry, device % SERIALS));
+                match spot {
+                    Some(spot) => spot.prefetch(),
+                    None => self.prefetch_rest(device),
+                }
+            }
+            for (place, (spot, &device)) in spots.iter().zip(devices).enumerate() {
+                let looked = match spot {
+                    Some(spot) => spot.look(),
+                    None => self.look_in_rest(device),
+                };
+                found(batch * BATCH + place, self.resolve(device, looked));
             }
         }
     }
@@ -229,9 +256,9 @@ impl Devices {
         // one here.
         let (found, place) = match self.directory.find(tac(device)) {
             Some(entry) => {
-                let spot = self.spot(entry, device % SERIALS)?;
+                let spot = self.spot(entry, device % SERIALS);
                 let place = match spot {
-                    Spot::Cell(line, cell, _) => {
+                    Spot::Cell(line, _, cell) => {
                         place_in(&self.dense, line).map(|line| line * CELLS_MAX + usize::from(cell))
                     }
                     Spot::Slot(line, remainder, bits) => place_in(&self.hashed, line)
@@ -316,7 +343,11 @@ impl Devices {
 
     /// The serial numbers of a dense TAC whose classes stand there.
     fn dense_serials(&self, base: u32, dense: Dense) -> impl Iterator<Item = (u64, u32)> {
-        let Dense { first, count, bits } = dense;
+        let Dense {
+            first,
+            count,
+            cells,
+        } = dense;
         let chunks = self.chunks.iter().skip(base as usize).take(count as usize);
         (u64::from(first)..)
             .zip(chunks)
@@ -324,10 +355,11 @@ impl Devices {
                 let present = (0..CHUNK_LINES).filter(|line| chunk.present >> line & 1 == 1);
                 let lines = self.dense.iter().skip(chunk.base as usize);
                 present.zip(lines).flat_map(move |(place, line)| {
-                    (0..cells(bits)).filter_map(move |cell| {
+                    (0..cells.count()).filter_map(move |cell| {
                         let block = number * CHUNK_LINES + place;
-                        match (Spot::Cell(line, cell as u8, bits)).look() {
-                            Found::Class(class) => Some((block * cells(bits) + cell, class)),
+                        let serial = block * u64::from(cells.count()) + u64::from(cell);
+                        match (Spot::Cell(line, cells, cell as u8)).look() {
+                            Found::Class(class) => Some((serial, class)),
                             Found::Absent | Found::Elsewhere => None,
                         }
                     })
@@ -369,13 +401,20 @@ impl Devices {
 }
 
 impl Spot<'_> {
+    /// Has the line fetched.
+    #[inline]
+    fn prefetch(self) {
+        let (Self::Cell(line, ..) | Self::Slot(line, ..)) = self;
+        line.prefetch();
+    }
+
     /// What stands there.
     #[inline]
     fn look(self) -> Found {
         match self {
-            Self::Cell(line, cell, bits) => match line.cell(cell, bits) {
+            Self::Cell(line, cells, cell) => match line.cell(cells, cell) {
                 0 => Found::Absent,
-                class if class > quotient::classes(bits) => Found::Elsewhere,
+                class if class > quotient::classes(cells.bits()) => Found::Elsewhere,
                 class => Found::Class(class as u32),
             },
             Self::Slot(line, remainder, bits) => quotient::find::<Slots16>(line, remainder, bits),
@@ -425,4 +464,4 @@ impl Size {
 pub const BATCH: usize = 32;
 
 /// Cells of a line of the smallest ones.
-const CELLS_MAX: usize = cells(2) as usize;
+const CELLS_MAX: usize = 256;
