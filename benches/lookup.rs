@@ -13,6 +13,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rustc_hash::FxHashMap;
+use weir::equipment::devices::BATCH;
 use weir::equipment::{
     BindingSpec, Builder, CheckDigit, Device, Imei, Imsi, RuleSpec, Scope, Special, Status,
     Subscribers, Tac, Validity,
@@ -190,6 +191,30 @@ fn time_verdicts(
     group.finish();
 }
 
+/// Times the same verdicts where those of 32 inquiries are reached together: the
+/// lines of all devices are asked for before the first is looked at.
+fn time_batches(
+    criterion: &mut Criterion,
+    name: &str,
+    rulebook: &Rulebook,
+    inquiries: &[Inquiry<'_>],
+) {
+    let mut group = criterion.benchmark_group("lookup");
+    group.throughput(Throughput::Elements(inquiries.len() as u64));
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            for inquiries in inquiries.chunks(BATCH) {
+                let devices = inquiries.iter().filter_map(|inquiry| inquiry.imei.ok());
+                (rulebook.snapshot()).prefetch(devices.map(|imei| imei.device));
+                for inquiry in inquiries {
+                    black_box(rulebook.decide(black_box(inquiry), NOW));
+                }
+            }
+        });
+    });
+    group.finish();
+}
+
 /// Times the verdicts on these inquiries together with what shadows, which say
 /// nothing else, would make of them.
 fn time_shadows(
@@ -268,6 +293,13 @@ fn lookup(criterion: &mut Criterion) {
         &plain,
         &unlisted,
         Outcome::Unknown,
+    );
+    time_batches(criterion, "devices only, hit, batch of 32", &plain, &listed);
+    time_batches(
+        criterion,
+        "devices only, miss, batch of 32",
+        &plain,
+        &unlisted,
     );
     // What the service asks of each verdict where nothing is a shadow: a flag.
     time_shadows(criterion, "devices only, hit, no shadows", &plain, &listed);

@@ -68,6 +68,19 @@ fn scatter(number: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
+/// Builds a register in two halves and puts them together.
+fn build_apart(model: &Model, seed: u64, border: u64) -> Devices {
+    let [mut lower, mut upper] = [DevicesBuilder::new(seed), DevicesBuilder::new(seed)];
+    for (&device, &class) in model {
+        match device < border {
+            true => lower.push(device, class),
+            false => upper.push(device, class),
+        }
+    }
+    lower.append(upper);
+    lower.finish()
+}
+
 //----------- All shapes ------------------------------------------------------
 
 /// A part of a register.
@@ -147,7 +160,12 @@ proptest! {
                 (device, class)
             })
             .collect();
-        check(&model, seed, neighbours(&model));
+        let devices = check(&model, seed, neighbours(&model));
+        let middle = model.keys().nth(model.len() / 2).copied().unwrap_or_default();
+        let apart = build_apart(&model, seed, middle / SERIALS * SERIALS);
+        prop_assert_eq!(apart.size(), devices.size());
+        prop_assert!(apart.iter().eq(devices.iter()));
+        prop_assert!(model.iter().all(|(&device, &class)| apart.find(device) == Some(class)));
     }
 }
 
@@ -200,7 +218,7 @@ fn large_registers_at_equal_distances_are_found_without_much_overflow() {
     // A hundred million lines would be too slow here; all that differs with
     // their number is how many bits a slot has.
     let step = DEVICES / 1_600_000;
-    let class = |number: u64| 1 + (number % 100 == 0) as u32 * 2;
+    let class = |number: u64| 1 + u32::from(number.is_multiple_of(100)) * 2;
     let mut builder = DevicesBuilder::new(3);
     for number in 0..1_600_000 {
         builder.push(number * step, class(number));

@@ -139,11 +139,17 @@ impl DeviceRules {
         let mut known = Known::default();
         let mut classes: Vec<u32> = Vec::with_capacity(heads.len());
         for &(_, head) in &heads {
-            collect(records, head, &mut said, |_| {});
-            classes.push(known.number(&said));
+            classes.push(match single(records, head) {
+                Some((rule, _)) => known.number_of_one(rule),
+                None => {
+                    collect(records, head, &mut said, |_| {});
+                    known.number_of_several(&said)
+                }
+            });
         }
         let (order, ranked) = known.rank();
         let mut builder = DevicesBuilder::new(SEED);
+        builder.expect(heads.len());
         for (&(device, _), &class) in heads.iter().zip(&classes) {
             let rank = order.get(class as usize).copied().unwrap_or_default();
             // Classes are counted from 1.
@@ -155,12 +161,12 @@ impl DeviceRules {
         let mut more_lines = Vec::new();
         let mut own = Vec::new();
         for &(device, head) in &heads {
-            own.clear();
-            collect(records, head, &mut said, |line| own.push(line));
-            own.reverse();
-            let line = match own.as_slice() {
-                &[line] => line,
-                _ => {
+            let line = match single(records, head) {
+                Some((_, line)) => line,
+                None => {
+                    own.clear();
+                    collect(records, head, &mut said, |line| own.push(line));
+                    own.reverse();
                     // Rules are counted by 32 bits, and these are their lines.
                     let place = u32::try_from(more_lines.len()).unwrap_or(NONE);
                     more_lines.extend_from_slice(&own);
@@ -179,6 +185,17 @@ impl DeviceRules {
             more_lines,
         }
     }
+}
+
+/// What the one record of a chain says, and its line; `None` if there are more.
+#[inline]
+fn single(records: &Records, head: u32) -> Option<(DeviceRule, u32)> {
+    let record = records.find(head).filter(|record| record.next == NONE)?;
+    let rule = DeviceRule {
+        terms: record.terms,
+        source: record.source,
+    };
+    Some((rule, record.line))
 }
 
 /// What the records of a chain say, in the order of loading; their lines come
@@ -210,27 +227,37 @@ struct Known {
 }
 
 impl Known {
-    /// The number of a class, which is counted.
-    fn number(&mut self, said: &[DeviceRule]) -> u32 {
-        let number = match said {
-            &[rule] => match self.last {
-                Some((last, number)) if last == rule => number,
-                _ => {
-                    let next = self.counts.len() as u32;
-                    let number = *self.single.entry(rule).or_insert(next);
-                    self.last = Some((rule, number));
-                    number
-                }
-            },
-            _ => match self.several.get(said) {
-                Some(&number) => number,
-                None => {
-                    let next = self.counts.len() as u32;
-                    self.several.insert(said.into(), next);
-                    next
-                }
-            },
+    /// The number of a class of which one thing is said; it is counted.
+    #[inline]
+    fn number_of_one(&mut self, rule: DeviceRule) -> u32 {
+        let number = match self.last {
+            Some((last, number)) if last == rule => number,
+            _ => {
+                let next = self.counts.len() as u32;
+                let number = *self.single.entry(rule).or_insert(next);
+                self.last = Some((rule, number));
+                number
+            }
         };
+        self.count(number)
+    }
+
+    /// The number of a class of which several things are said; it is counted.
+    fn number_of_several(&mut self, said: &[DeviceRule]) -> u32 {
+        let number = match self.several.get(said) {
+            Some(&number) => number,
+            None => {
+                let next = self.counts.len() as u32;
+                self.several.insert(said.into(), next);
+                next
+            }
+        };
+        self.count(number)
+    }
+
+    /// Counts a device of a class, which may be the next new one.
+    #[inline]
+    fn count(&mut self, number: u32) -> u32 {
         match self.counts.get_mut(number as usize) {
             Some(count) => *count += 1,
             None => self.counts.push(1),

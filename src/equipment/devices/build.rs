@@ -1,4 +1,10 @@
 //! How the map is built: which structure the devices of a TAC get.
+//!
+//! Devices come in ascending order, so that one TAC is decided and laid out at
+//! a time and nothing else is kept of it. Only the devices of TACs without a
+//! structure of their own, 16 octets each, wait for the end, as their table is
+//! cut by how many they are; at its peak a builder has these, the finished
+//! lines and that table.
 
 use super::directory::{Dense, Directory, Entry, Extent};
 use super::exact::{Exact, Load};
@@ -22,6 +28,9 @@ const EXACT_COST: u64 = 11;
 /// Octets that a device costs in the table of the rest; it depends on them all,
 /// but this is near enough to choose.
 const REST_COST: u64 = 5;
+
+/// One line of so many may be missing in a run that is laid out without gaps.
+const GAPS_MAX: u64 = 32;
 
 /// Octets of a line.
 const LINE: u64 = size_of::<Line>() as u64;
@@ -101,27 +110,59 @@ impl DevicesBuilder {
         self.len += 1;
     }
 
+    /// Adds what another builder with the same seed has collected, all of whose
+    /// TACs are above those of this one.
+    ///
+    /// So a caller with several threads can share a register out by ranges of
+    /// TACs, sort and collect them at once and put them together in the end.
+    /// The map is the same as if one builder had collected all.
+    pub fn append(&mut self, mut other: Self) {
+        self.finish_tac();
+        other.finish_tac();
+        let (lines, dense) = (self.hashed.len() as u32, self.dense.len() as u32);
+        let chunks = self.chunks.len() as u32;
+        let moved = other
+            .entries
+            .iter()
+            .map(|entry| entry.moved(lines, dense, chunks));
+        self.entries.extend(moved);
+        self.chunks.extend(other.chunks.iter().map(|chunk| Chunk {
+            base: chunk.base + dense,
+            ..*chunk
+        }));
+        self.dense.append(&other.dense);
+        self.hashed.append(&other.hashed);
+        self.rest.append(&mut other.rest);
+        self.exact.append(&mut other.exact);
+        self.len += other.len;
+        self.current = other.current;
+    }
+
     /// Chooses a structure for the present TAC.
     fn finish_tac(&mut self) {
         let devices = core::mem::take(&mut self.tac);
+        if devices.is_empty() {
+            return;
+        }
         let count = devices.len() as u64;
         let lines = count.div_ceil(HASHED_FILL);
         let geometry = Geometry::<SERIAL_BITS>::new(lines);
         let bits = class_bits::<Slots16>(geometry.remainder_bits());
         let tally = Tally::of(&devices, bits);
-        let costs = tally.lines.iter().zip(&tally.lost);
-        let costs = costs.map(|(lines, lost)| lines * LINE + lost * EXACT_COST);
-        let (dense, cells) = costs
-            .zip(Cells::ALL)
-            .min_by_key(|cost| cost.0)
-            .unwrap_or((u64::MAX, Cells::ALL[0]));
+        let costs = tally.lines.iter().zip(&tally.lost).zip(Cells::ALL);
+        let costs = costs.map(|((&lines, lost), cells)| {
+            let cost = lines * LINE + lost * EXACT_COST;
+            (cost, cells, lines)
+        });
+        let least = costs.min_by_key(|cost| cost.0);
+        let (dense, cells, dense_lines) = least.unwrap_or((u64::MAX, Cells::ALL[0], 0));
         let hashed = match lines >= HASHED_MIN {
             true => lines * LINE + tally.lost_hashed * EXACT_COST,
             false => u64::MAX,
         };
         let rest = count * REST_COST;
         if dense <= hashed && dense <= rest {
-            self.finish_dense(&devices, cells);
+            self.finish_dense(&devices, cells, dense_lines);
         } else if hashed <= rest {
             self.finish_hashed(&devices, lines);
         } else {
@@ -134,8 +175,50 @@ impl DevicesBuilder {
         self.tac.clear();
     }
 
-    /// Lays the present TAC out in cells.
-    fn finish_dense(&mut self, devices: &[(u32, u32)], cells: Cells) {
+    /// Lays the present TAC out in cells, which have so many lines.
+    fn finish_dense(&mut self, devices: &[(u32, u32)], cells: Cells, lines: u64) {
+        let line_of = |&(serial, _): &(u32, u32)| cells.split(serial).0;
+        let (Some(first), Some(last)) = (devices.first(), devices.last()) else {
+            return;
+        };
+        let first = line_of(first);
+        let count = line_of(last) - first + 1;
+        // Where nearly all lines of a run are there, nothing has to tell which.
+        if u64::from(count) > lines + lines / GAPS_MAX {
+            return self.finish_chunked(devices, cells);
+        }
+        let base = self.dense.len();
+        let extent = Extent::Solid(Dense {
+            first,
+            count,
+            cells,
+        });
+        self.entries
+            .push(Entry::new(self.current, base as u32, extent));
+        self.dense.extend(count as usize);
+        for &(serial, class) in devices {
+            let (line, cell) = cells.split(serial);
+            let value = self.value(serial, class, cells);
+            if let Some(line) = self.dense.get_mut(base + (line - first) as usize) {
+                line.set_cell(cells, cell, value);
+            }
+        }
+    }
+
+    /// What the cell of a device of the present TAC holds.
+    #[inline]
+    fn value(&mut self, serial: u32, class: u32, cells: Cells) -> u64 {
+        let fitting = classes(cells.bits());
+        if u64::from(class) <= fitting {
+            return u64::from(class);
+        }
+        let tac = u64::from(self.current) * SERIALS;
+        self.exact.push((tac + u64::from(serial), class));
+        fitting + 1
+    }
+
+    /// The same in chunks, for runs with gaps.
+    fn finish_chunked(&mut self, devices: &[(u32, u32)], cells: Cells) {
         let chunk_of = |&(serial, _): &(u32, u32)| cells.split(serial).0 / CHUNK_LINES as u32;
         let (Some(first), Some(last)) = (devices.first(), devices.last()) else {
             return;
@@ -143,7 +226,7 @@ impl DevicesBuilder {
         let first = chunk_of(first);
         let count = chunk_of(last) - first + 1;
         let base = self.chunks.len();
-        let extent = Extent::Dense(Dense {
+        let extent = Extent::Chunked(Dense {
             first,
             count,
             cells,
@@ -151,7 +234,6 @@ impl DevicesBuilder {
         self.entries
             .push(Entry::new(self.current, base as u32, extent));
         self.chunks.resize(base + count as usize, Chunk::default());
-        let tac = u64::from(self.current) * SERIALS;
         for device in devices {
             let &(serial, class) = device;
             let (block, cell) = cells.split(serial);
@@ -167,13 +249,7 @@ impl DevicesBuilder {
                 chunk.present |= bit;
                 self.dense.extend(1);
             }
-            let value = match u64::from(class) <= classes(cells.bits()) {
-                true => u64::from(class),
-                false => {
-                    self.exact.push((tac + u64::from(serial), class));
-                    classes(cells.bits()) + 1
-                }
-            };
+            let value = self.value(serial, class, cells);
             if let Some(line) = self.dense.last_mut() {
                 line.set_cell(cells, cell, value);
             }

@@ -15,10 +15,10 @@ pub(super) struct Entry {
     tac: u32,
     /// The first line or chunk.
     pub(super) base: u32,
-    /// The lines of a hashed TAC, or the chunks of a dense one.
+    /// How many lines or chunks.
     count: u32,
-    /// What it is of, in the low two bits, and above them which mix or which
-    /// chunk is the first.
+    /// What it is of, in the low three bits, and above them which mix or which
+    /// line or chunk is the first.
     kind: u32,
 }
 
@@ -27,11 +27,13 @@ pub(super) struct Entry {
 pub(super) enum Extent {
     /// Lines from the base: how many, and the number of the mix.
     Hashed(u32, u32),
-    /// Chunks from the base.
-    Dense(Dense),
+    /// Lines of cells from the base, without gaps.
+    Solid(Dense),
+    /// Chunks from the base, each of some lines of cells.
+    Chunked(Dense),
 }
 
-/// The chunks of a TAC.
+/// The lines or chunks of a dense TAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Dense {
     /// The number of the first that there is.
@@ -42,16 +44,22 @@ pub(super) struct Dense {
     pub(super) cells: Cells,
 }
 
-/// The kind of a hashed TAC; of dense ones it is the bits of their cells
-/// less one.
+/// The kind of a hashed TAC; of dense ones it is the bits of their cells less
+/// one.
 const HASHED: u32 = 0;
+/// With it, a dense TAC has chunks.
+const CHUNKED: u32 = 4;
+/// Bits of a kind.
+const KIND_BITS: u32 = 3;
 
 impl Entry {
     /// The entry of a TAC.
     pub(super) fn new(tac: u32, base: u32, extent: Extent) -> Self {
+        let cells = |dense: Dense| dense.first << KIND_BITS | (dense.cells.bits() - 1);
         let (count, kind) = match extent {
-            Extent::Hashed(lines, mix) => (lines, mix << 2 | HASHED),
-            Extent::Dense(dense) => (dense.count, dense.first << 2 | (dense.cells.bits() - 1)),
+            Extent::Hashed(lines, mix) => (lines, mix << KIND_BITS | HASHED),
+            Extent::Solid(dense) => (dense.count, cells(dense)),
+            Extent::Chunked(dense) => (dense.count, cells(dense) | CHUNKED),
         };
         Self {
             tac: tac + 1,
@@ -64,13 +72,32 @@ impl Entry {
     /// What it is of.
     #[inline]
     pub(super) fn extent(self) -> Extent {
-        match self.kind & 3 {
-            HASHED => Extent::Hashed(self.count, self.kind >> 2),
-            bits => Extent::Dense(Dense {
-                first: self.kind >> 2,
-                count: self.count,
-                cells: Cells::new(bits + 1),
-            }),
+        let first = self.kind >> KIND_BITS;
+        let bits = self.kind & (CHUNKED - 1);
+        if bits == HASHED {
+            return Extent::Hashed(self.count, first);
+        }
+        let dense = Dense {
+            first,
+            count: self.count,
+            cells: Cells::new(bits + 1),
+        };
+        match self.kind & CHUNKED {
+            0 => Extent::Solid(dense),
+            _ => Extent::Chunked(dense),
+        }
+    }
+
+    /// The same with all hashed lines, dense lines and chunks so much further on.
+    pub(super) fn moved(self, hashed: u32, dense: u32, chunks: u32) -> Self {
+        let by = match self.extent() {
+            Extent::Hashed(..) => hashed,
+            Extent::Solid(..) => dense,
+            Extent::Chunked(..) => chunks,
+        };
+        Self {
+            base: self.base + by,
+            ..self
         }
     }
 
@@ -206,12 +233,12 @@ mod tests {
     fn entries_come_back() {
         let extents = [
             Extent::Hashed(40_000, 15),
-            Extent::Dense(Dense {
+            Extent::Chunked(Dense {
                 first: 0,
                 count: 489,
                 cells: Cells::new(4),
             }),
-            Extent::Dense(Dense {
+            Extent::Solid(Dense {
                 first: 488,
                 count: 1,
                 cells: Cells::new(3),

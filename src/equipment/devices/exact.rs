@@ -35,6 +35,9 @@ const DISPLACEMENT_MAX: u64 = 8;
 /// How many words too far it takes to speak of an average.
 const DISPLACEMENT_FREE: u64 = 1000;
 
+/// How many devices ahead lines are fetched while a table is built.
+const AHEAD: usize = 16;
+
 /// How full a table is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Load {
@@ -79,7 +82,10 @@ impl Exact {
         };
         this.words.extend(homes.div_ceil(WORDS));
         let mut displaced = 0;
-        for &(key, class) in entries {
+        for (number, &(key, class)) in entries.iter().enumerate() {
+            if let Some(&(ahead, _)) = entries.get(number + AHEAD) {
+                this.prefetch(ahead);
+            }
             let mut place = this.home(key);
             while this.words().get(place).is_some_and(|&word| word != 0) {
                 place += 1;

@@ -349,7 +349,7 @@ impl Cells {
     #[inline]
     pub(super) fn split(self, serial: u32) -> (u32, u8) {
         let (count, factor, _) = CELLS[self.bits as usize];
-        let line = (u64::from(serial) * factor >> 32) as u32;
+        let line = ((u64::from(serial) * factor) >> 32) as u32;
         (line, serial.wrapping_sub(line * count) as u8)
     }
 
@@ -358,7 +358,7 @@ impl Cells {
     fn place(self, cell: u8) -> (usize, u32) {
         let (of_line, _, factor) = CELLS[self.bits as usize];
         let of_word = of_line / 8;
-        let word = u32::from(cell) * factor >> 16;
+        let word = (u32::from(cell) * factor) >> 16;
         let before = word * of_word;
         (word as usize, (u32::from(cell) - before) * self.bits)
     }

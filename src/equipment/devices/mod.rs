@@ -36,7 +36,7 @@
 //! also one of the directory, which the second cache mostly holds.
 //!
 //! ```text
-//! device ─▶ TAC directory ─┬─ dense  ─▶ chunk ─▶ line: 256 × 2, 168 × 3 or 128 × 4 bits
+//! device ─▶ TAC directory ─┬─ dense  ─▶ (gaps? chunk) ─▶ line: 256 × 2, 168 × 3 or 128 × 4 bits
 //!                          ├─ hashed ─▶ line: 31 × 16 bits ─┐
 //!                          └─ none   ─▶ rest: line          ├─▶ full? exact tables
 //! ```

@@ -71,6 +71,15 @@ impl Lines {
         self.len = len;
     }
 
+    /// Adds these lines.
+    pub(super) fn append(&mut self, lines: &[Line]) {
+        let before = self.len;
+        self.extend(lines.len());
+        if let Some(added) = self.get_mut(before..) {
+            added.copy_from_slice(lines);
+        }
+    }
+
     /// Gives back the room that is not needed.
     pub(super) fn shrink(&mut self) {
         let (used, room) = (octets(self.len), octets(self.room));

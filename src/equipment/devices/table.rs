@@ -149,7 +149,22 @@ impl Devices {
                 let bits = class_bits::<Slots16>(geometry.remainder_bits());
                 Spot::Slot(line.unwrap_or(&EMPTY), remainder, bits)
             }
-            Extent::Dense(dense) => {
+            Extent::Solid(dense) => {
+                let Dense {
+                    first,
+                    count,
+                    cells,
+                } = dense;
+                let (line, cell) = cells.split(serial as u32);
+                let line = line.wrapping_sub(first);
+                let line = match line < count {
+                    true => entry.base as usize + line as usize,
+                    false => usize::MAX,
+                };
+                let line = self.dense.get(line).unwrap_or(&EMPTY);
+                Spot::Cell(line, cells, cell)
+            }
+            Extent::Chunked(dense) => {
                 let Dense {
                     first,
                     count,
@@ -313,7 +328,8 @@ impl Devices {
             let tac = u64::from(entry.tac()) * SERIALS;
             let serials: Box<dyn Iterator<Item = (u64, u32)> + '_> = match entry.extent() {
                 Extent::Hashed(lines, mix) => Box::new(self.hashed_serials(entry.base, lines, mix)),
-                Extent::Dense(dense) => Box::new(self.dense_serials(entry.base, dense)),
+                Extent::Solid(dense) => Box::new(self.solid_serials(entry.base, dense)),
+                Extent::Chunked(dense) => Box::new(self.chunked_serials(entry.base, dense)),
             };
             serials.map(move |(serial, class)| (tac + serial, class))
         });
@@ -341,8 +357,21 @@ impl Devices {
         })
     }
 
-    /// The serial numbers of a dense TAC whose classes stand there.
-    fn dense_serials(&self, base: u32, dense: Dense) -> impl Iterator<Item = (u64, u32)> {
+    /// The serial numbers of a dense TAC without gaps whose classes stand there.
+    fn solid_serials(&self, base: u32, dense: Dense) -> impl Iterator<Item = (u64, u32)> {
+        let Dense {
+            first,
+            count,
+            cells,
+        } = dense;
+        let lines = self.dense.iter().skip(base as usize).take(count as usize);
+        (u64::from(first)..)
+            .zip(lines)
+            .flat_map(move |(number, line)| cell_serials(number, line, cells))
+    }
+
+    /// The same of one with chunks.
+    fn chunked_serials(&self, base: u32, dense: Dense) -> impl Iterator<Item = (u64, u32)> {
         let Dense {
             first,
             count,
@@ -355,14 +384,7 @@ impl Devices {
                 let present = (0..CHUNK_LINES).filter(|line| chunk.present >> line & 1 == 1);
                 let lines = self.dense.iter().skip(chunk.base as usize);
                 present.zip(lines).flat_map(move |(place, line)| {
-                    (0..cells.count()).filter_map(move |cell| {
-                        let block = number * CHUNK_LINES + place;
-                        let serial = block * u64::from(cells.count()) + u64::from(cell);
-                        match (Spot::Cell(line, cells, cell as u8)).look() {
-                            Found::Class(class) => Some((serial, class)),
-                            Found::Absent | Found::Elsewhere => None,
-                        }
-                    })
+                    cell_serials(number * CHUNK_LINES + place, line, cells)
                 })
             })
     }
@@ -420,6 +442,17 @@ impl Spot<'_> {
             Self::Slot(line, remainder, bits) => quotient::find::<Slots16>(line, remainder, bits),
         }
     }
+}
+
+/// The serial numbers of one line of cells whose classes stand there.
+fn cell_serials(number: u64, line: &Line, cells: Cells) -> impl Iterator<Item = (u64, u32)> {
+    (0..cells.count()).filter_map(move |cell| {
+        let serial = number * u64::from(cells.count()) + u64::from(cell);
+        match (Spot::Cell(line, cells, cell as u8)).look() {
+            Found::Class(class) => Some((serial, class)),
+            Found::Absent | Found::Elsewhere => None,
+        }
+    })
 }
 
 /// The TAC of a device.
