@@ -328,12 +328,12 @@ fn a_series_prints_a_line_each_and_a_summary() {
     assert_eq!(lines.len(), 7, "{run:?}");
     for line in &lines[..5] {
         assert!(
-            line.starts_with("490154203237518: whitelisted in 0."),
+            line.starts_with("490154203237518: whitelisted in "),
             "{line}"
         );
     }
     assert_eq!(lines[5], "5 asked, 5 answered: 5 whitelisted");
-    assert!(lines[6].starts_with("round trip: min 0."), "{run:?}");
+    assert!(lines[6].starts_with("round trip: min "), "{run:?}");
 
     let run = server
         .check(&[&[WHITE, "--json"][..], &series].concat())
