@@ -19,7 +19,13 @@
 //!
 //! A slot has a few bits for the *class* of its device. The classes are numbered
 //! by how common they are. One that needs more bits than a slot has, and the few
-//! devices whose line is full, stand in [`Exact`] tables of whole keys beside.
+//! devices whose line is full, stand in exact tables of whole keys beside.
+//!
+//! ```text
+//! device ─▶ TAC directory ─┬─ dense  ─▶ (gaps? chunk) ─▶ line: 256 × 2, 168 × 3 or 128 × 4 bits
+//!                          ├─ hashed ─▶ line: 31 × 16 bits ─┐
+//!                          └─ none   ─▶ rest: line          ├─▶ full? exact tables
+//! ```
 //!
 //! # Chosen keys
 //!
@@ -34,12 +40,6 @@
 //! Large arrays are mappings on huge pages (`pages`). A lookup takes one line
 //! of a small register or of the rest; of TACs with a structure of their own
 //! also one of the directory, which the second cache mostly holds.
-//!
-//! ```text
-//! device ─▶ TAC directory ─┬─ dense  ─▶ (gaps? chunk) ─▶ line: 256 × 2, 168 × 3 or 128 × 4 bits
-//!                          ├─ hashed ─▶ line: 31 × 16 bits ─┐
-//!                          └─ none   ─▶ rest: line          ├─▶ full? exact tables
-//! ```
 
 mod build;
 mod directory;
