@@ -18,8 +18,8 @@
     unsafe_code,
     reason = "lines to compare with, prefetched from huge pages"
 )]
+#![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
-use std::collections::HashMap;
 use std::env;
 use std::hint::black_box;
 use std::time::Instant;
@@ -229,7 +229,7 @@ impl Table for FxHashMap<u64, u32> {
 
     fn size(&self) -> usize {
         // An octet of control each, and 7 of 8 are used at most.
-        (HashMap::capacity(self) * 8 / 7).next_power_of_two() * (16 + 1)
+        (self.capacity() * 8 / 7).next_power_of_two() * (16 + 1)
     }
 }
 
