@@ -22,7 +22,8 @@
 //! ```text
 //! main ─▶ cli ─▶ net ─▶ connection ─▶ service ─▶ s13 ─▶ base ─▶ wire
 //!                                        └─▶ policy ─▶ equipment ◀─ lists
-//! load             config, lists, policy; for reload and cli
+//! load             config, lists, snapfile, policy; for reload and cli
+//! snapfile         snapshot; for load and cli
 //! config, error    main, cli, net, reload, load
 //! time, names      everybody
 //! ```
@@ -30,9 +31,10 @@
 //! * [`wire`], [`base`], [`s13`]: the protocol. It does not know what an IMEI
 //!   means.
 //! * [`equipment`], [`policy`]: the register. It does not know Diameter.
+//! * [`snapshot`]: a compiled register as octets; it uses [`equipment`] only.
 //! * [`service`] joins both, [`connection`] is one connection without its
 //!   socket.
-//! * [`lists`], [`config`], [`load`]: from files to a rulebook.
+//! * [`lists`], [`config`], [`snapfile`], [`load`]: from files to a rulebook.
 //! * `net`, `reload`, `state`, `cli`, `capture`, `metrics`: the shells, behind the
 //!   feature `server`. Only they know sockets, clocks, threads and logs.
 //!
@@ -56,6 +58,8 @@ mod nearest;
 pub mod policy;
 pub mod s13;
 pub mod service;
+pub mod snapfile;
+pub mod snapshot;
 pub mod time;
 pub mod wire;
 

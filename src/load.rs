@@ -1,6 +1,7 @@
 //! From the configuration to a rulebook: every list and binding, all or none.
 
 mod rails;
+mod stored;
 
 use core::fmt;
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use thiserror::Error;
 use self::rails::Rails;
 use crate::config::{self, Config, ListFormat, MaxChange};
 use crate::equipment::{
-    BuildError, Builder, ListId, MAX_TERMS, RuleSpec, Scope, Special, Status, Validity,
+    BuildError, Builder, MAX_TERMS, RuleSpec, Scope, Snapshot, Special, Status, Validity,
 };
 use crate::lists::feed::{Feed, Stop, Target};
 use crate::lists::report::MAX_SHOWN;
@@ -63,11 +64,13 @@ pub fn load(config: &Config) -> Result<Loaded, LoadError> {
 ///
 /// As [`load`].
 pub fn load_after(config: &Config, previous: &Previous) -> Result<Loaded, LoadError> {
+    if let Some(path) = config.snapshot() {
+        return stored::load(config, &path, previous);
+    }
     let mut loader = Loader {
         config,
         previous,
         builder: Builder::new(),
-        names: Vec::new(),
         report: LoadReport {
             lists: Vec::new(),
             warnings: config.warnings(),
@@ -92,9 +95,13 @@ pub fn load_after(config: &Config, previous: &Previous) -> Result<Loaded, LoadEr
 }
 
 /// The directories in which a change may change a list, to be watched with all
-/// that is below them. There may be none of some of them yet.
+/// that is below them. There may be none of some of them yet; there is none
+/// where a snapshot is served.
 #[must_use]
 pub fn watched_dirs(config: &Config) -> Vec<PathBuf> {
+    if config.snapshot().is_some() {
+        return Vec::new();
+    }
     let lists_dir = config.lists_dir();
     let mut dirs: Vec<PathBuf> = (config.paths().flatten())
         .map(|path| lists_dir.join(source::fixed_dir(path)))
@@ -110,10 +117,13 @@ pub fn watched_dirs(config: &Config) -> Vec<PathBuf> {
     dirs
 }
 
-/// The files of all lists, bindings and models that are there now, for telling
-/// whether one has changed.
+/// The files of all lists, bindings and models that are there now, or the
+/// snapshot that is served instead, for telling whether one has changed.
 #[must_use]
 pub fn files(config: &Config) -> Vec<PathBuf> {
+    if let Some(snapshot) = config.snapshot() {
+        return vec![snapshot];
+    }
     let dir = config.lists_dir();
     let found = (config.paths()).flat_map(|paths| source::find(&dir, paths).files);
     found.collect()
@@ -158,6 +168,21 @@ pub enum LoadError {
          of TACs, or remove it"
     )]
     NoModels(String),
+    /// The snapshot cannot be read.
+    #[error("{0}\nnothing was loaded; compile the snapshot anew, or put another in its place")]
+    Snapshot(String),
+    /// A policy names a list that the snapshot does not have.
+    #[error("policy `{policy}`: no list or binding in {snapshot} is called `{list}`{suggestion}")]
+    NoList {
+        /// The policy.
+        policy: String,
+        /// The list.
+        list: String,
+        /// The snapshot.
+        snapshot: String,
+        /// What was most likely meant.
+        suggestion: String,
+    },
     /// The policies cannot be made of the configuration.
     #[error("the policies cannot be used: {0}")]
     Policy(#[from] PolicyError),
@@ -239,8 +264,6 @@ struct Loader<'a> {
     previous: &'a Previous,
     /// What has been loaded.
     builder: Builder,
-    /// The lists and bindings by the names that policies use.
-    names: Vec<(&'a str, ListId)>,
     /// The report so far.
     report: LoadReport,
 }
@@ -252,7 +275,6 @@ impl<'a> Loader<'a> {
         if list.shadow {
             self.builder.shadow(id)?;
         }
-        self.names.push((&list.name, id));
         self.files(Wanted {
             name: &list.name,
             paths: &list.path,
@@ -272,7 +294,6 @@ impl<'a> Loader<'a> {
         if binding.shadow {
             self.builder.shadow(id)?;
         }
-        self.names.push((name, id));
         self.files(Wanted {
             name,
             paths: &binding.path,
@@ -305,7 +326,6 @@ impl<'a> Loader<'a> {
         if special.shadow {
             self.builder.shadow(id)?;
         }
-        self.names.push((&special.name, id));
         // They stand in the configuration; the line counts its tables.
         let file = self.builder.file(SPECIAL_FILE)?;
         for &kind in &special.kinds {
@@ -409,8 +429,6 @@ impl<'a> Loader<'a> {
             }
             self.report.lists.push(list);
         }
-        self.names.push(("sample", rules));
-        self.names.push(("sample-bindings", bindings));
         Ok(())
     }
 
@@ -419,15 +437,6 @@ impl<'a> Loader<'a> {
         if self.report.lists.iter().any(ListReport::is_refused) {
             return Err(LoadError::Refused(self.report));
         }
-        let register = &self.config.register;
-        let default = PolicySpec {
-            unlisted: register.unlisted(),
-            malformed: register.malformed,
-            combine: register.combine,
-            ..PolicySpec::new(DEFAULT_POLICY)
-        };
-        let policies = self.config.policies.iter();
-        let policies: Vec<_> = policies.map(|policy| self.policy(policy)).collect();
         let snapshot = self.builder.finish();
         let mut specials = self.config.specials.iter();
         if let Some(special) =
@@ -436,38 +445,58 @@ impl<'a> Loader<'a> {
         {
             return Err(LoadError::NoModels(special.name.clone()));
         }
-        let rulebook = Rulebook::new(snapshot, register.override_status, default, policies)?;
+        let rulebook = rulebook(self.config, snapshot)?;
         self.report.warnings.extend(rulebook.overlaps());
         Ok(Loaded {
             rulebook,
             report: self.report,
         })
     }
+}
 
-    /// What a policy of the configuration says.
-    fn policy(&self, policy: &config::Policy) -> PolicySpec {
-        let register = &self.config.register;
-        // The configuration was checked: every name is that of a list.
-        let id = |name: &String| {
-            let named = self.names.iter().find(|(known, _)| known == name);
-            named.map(|(_, id)| *id)
-        };
-        PolicySpec {
-            name: policy.name.clone(),
-            origin_hosts: policy.matches.origin_host.clone(),
-            origin_realms: policy.matches.origin_realm.clone(),
-            route_records: policy.matches.route_record.clone(),
-            imsi_prefixes: policy.matches.imsi_prefix.clone(),
-            imsi_ranges: (policy.matches.imsi_range.iter())
-                .filter_map(|range| config::split_imsi_range(range).ok())
-                .map(|(first, last)| (first.to_owned(), last.to_owned()))
-                .collect(),
-            lists: (policy.lists.as_ref()).map(|names| names.iter().filter_map(id).collect()),
-            unlisted: policy.unlisted(register),
-            malformed: policy.malformed.unwrap_or(register.malformed),
-            combine: policy.combine(register),
-            override_status: policy.override_status,
-            shadow: policy.shadow,
-        }
+//----------- Policies --------------------------------------------------------
+
+/// The rulebook of these lists and the policies of a configuration.
+fn rulebook(config: &Config, snapshot: Snapshot) -> Result<Rulebook, PolicyError> {
+    let register = &config.register;
+    let default = PolicySpec {
+        unlisted: register.unlisted(),
+        malformed: register.malformed,
+        combine: register.combine,
+        ..PolicySpec::new(DEFAULT_POLICY)
+    };
+    let policies = config.policies.iter();
+    let policies = policies.map(|policy| policy_spec(policy, register, &snapshot));
+    let policies: Vec<_> = policies.collect();
+    Rulebook::new(snapshot, register.override_status, default, policies)
+}
+
+/// What a policy of the configuration says. Every list that it names is known
+/// to be there.
+fn policy_spec(
+    policy: &config::Policy,
+    register: &config::Register,
+    snapshot: &Snapshot,
+) -> PolicySpec {
+    let id = |name: &String| {
+        let named = snapshot.lists().find(|list| list.name == name);
+        named.map(|list| list.id)
+    };
+    PolicySpec {
+        name: policy.name.clone(),
+        origin_hosts: policy.matches.origin_host.clone(),
+        origin_realms: policy.matches.origin_realm.clone(),
+        route_records: policy.matches.route_record.clone(),
+        imsi_prefixes: policy.matches.imsi_prefix.clone(),
+        imsi_ranges: (policy.matches.imsi_range.iter())
+            .filter_map(|range| config::split_imsi_range(range).ok())
+            .map(|(first, last)| (first.to_owned(), last.to_owned()))
+            .collect(),
+        lists: (policy.lists.as_ref()).map(|names| names.iter().filter_map(id).collect()),
+        unlisted: policy.unlisted(register),
+        malformed: policy.malformed.unwrap_or(register.malformed),
+        combine: policy.combine(register),
+        override_status: policy.override_status,
+        shadow: policy.shadow,
     }
 }

@@ -383,6 +383,7 @@ impl Reloader {
                 enter(&target);
             }
         }
+        self.wanted.snapshot().as_deref().map(&mut enter);
         self.path.as_deref().map(enter);
         dirs.extend(lists.into_iter().map(|dir| (Depth::AllBelow, dir)));
         // A directory is watched once, however many names it has, and with all

@@ -374,6 +374,10 @@ fn mistakes_are_told_in_one_line_with_their_place() {
             "weir.toml:2:10: `sample` in [register] is true beside lists of your own; remove it, the sample is of test IMEIs",
         ),
         (
+            "[register]\nsnapshot = \"x\"\nsample = true",
+            "weir.toml:3:10: `sample` in [register] is true beside `snapshot`; remove it, the sample is of test IMEIs",
+        ),
+        (
             "[[binding]]\npath = \"x.csv\"\n[[binding]]\npath = \"x.csv\"",
             "weir.toml:4:8: `path` in [[binding]]: the name `x` is taken; names must differ, give another `name`",
         ),

@@ -86,6 +86,11 @@ fn certificates_are_made_as_described() {
 }
 
 #[test]
+fn snapshots_are_made_and_served_as_described() {
+    try_page("snapshots.md");
+}
+
+#[test]
 fn verdicts_are_explained_as_described() {
     try_page("explained-verdicts.md");
 }

@@ -26,7 +26,7 @@ struct Layer {
 
 /// The core, from the bottom. `time` holds two plain numbers, `names` a pattern,
 /// and both are below all.
-const CORE: [Layer; 9] = [
+const CORE: [Layer; 10] = [
     Layer {
         module: "time",
         below: &[],
@@ -50,6 +50,10 @@ const CORE: [Layer; 9] = [
     Layer {
         module: "equipment",
         below: &["time"],
+    },
+    Layer {
+        module: "snapshot",
+        below: &["time", "equipment"],
     },
     Layer {
         module: "policy",

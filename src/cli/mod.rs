@@ -1,9 +1,11 @@
 //! The commands of `weir`, one file each.
 
 pub mod check;
+pub mod compile;
 pub mod config;
 pub mod diff;
 pub mod explain;
+pub mod inspect;
 pub mod replay;
 pub mod restore;
 pub mod serve;
@@ -53,6 +55,12 @@ pub enum Command {
     /// Show whose verdict would change from one configuration or list to
     /// another, before it is used.
     Diff(diff::DiffArgs),
+    /// Compile the lists into a snapshot file, which a server reads at once.
+    Compile(compile::CompileArgs),
+    /// Show what is in a snapshot, and where it comes from.
+    Inspect(inspect::InspectArgs),
+    /// Check that a snapshot is as it was written, to the last bit.
+    Verify(inspect::VerifyArgs),
     /// Feed the requests of a packet capture through the EIR, or to a server,
     /// and show where the answers differ from the recorded ones.
     Replay(replay::ReplayArgs),
@@ -78,6 +86,9 @@ impl Cli {
             Command::Check(args) => args.run(&mut out),
             Command::Explain(args) => args.run(&mut out),
             Command::Diff(args) => args.run(&mut out),
+            Command::Compile(args) => args.run(&mut out),
+            Command::Inspect(args) => args.run(&mut out),
+            Command::Verify(args) => args.run(&mut out),
             Command::Replay(args) => args.run(&mut out),
             Command::Restore(args) => args.run(&mut out),
             Command::Config(args) => args.run(&mut out),

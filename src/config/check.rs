@@ -46,7 +46,7 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let own = config.lists.len() + config.bindings.len() + config.specials.len();
-    if own == 0 && !config.register.sample {
+    if own == 0 && !config.register.sample && config.register.snapshot.is_none() {
         warnings.push(
             "no [[list]] and no [[binding]] is configured: every device is answered as unlisted"
                 .to_owned(),
@@ -212,6 +212,12 @@ impl Check {
                     .to_owned(),
             );
         }
+        if config.register.sample && config.register.snapshot.is_some() {
+            self.fault(
+                &[&"register", &"sample"],
+                "is true beside `snapshot`; remove it, the sample is of test IMEIs".to_owned(),
+            );
+        }
         let mut names = BTreeSet::new();
         for (index, list) in config.lists.iter().enumerate() {
             self.name(
@@ -288,7 +294,12 @@ impl Check {
             let place = index.to_string();
             self.name(&mut names, &["policy", &place, "name"], &policy.name);
             self.matches(&place, &policy.matches);
+            // Which lists a snapshot has is known when it is read.
+            let is_known = config.register.snapshot.is_none() || !lists.is_empty();
             for (number, name) in policy.lists.iter().flatten().enumerate() {
+                if !is_known {
+                    break;
+                }
                 if !lists.contains(&name.as_str()) {
                     let message = format!(
                         "no list or binding is called `{name}`{}",
@@ -514,7 +525,7 @@ fn all_digits(text: &str) -> bool {
 }
 
 /// "; did you mean …?" if a known name is near enough, the known ones if not.
-pub(super) fn suggest(name: &str, known: &[&str]) -> String {
+pub(crate) fn suggest(name: &str, known: &[&str]) -> String {
     match crate::nearest::nearest(name, known) {
         Some(near) => format!("; did you mean `{near}`?"),
         None if known.is_empty() => String::new(),

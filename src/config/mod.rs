@@ -32,7 +32,7 @@ use crate::equipment::{Special, Status};
 use crate::policy::{Combine, Malformed, Unlisted};
 use crate::time::UnixTime;
 
-pub(crate) use self::check::split_imsi_range;
+pub(crate) use self::check::{split_imsi_range, suggest};
 pub use self::diameter::Diameter;
 pub use self::endpoint::{Endpoint, Transport};
 pub use self::locate::{ConfigError, Problem};
@@ -124,6 +124,13 @@ impl Config {
         self.base_dir.join(&self.register.lists_dir)
     }
 
+    /// The compiled register that is served instead of lists, if there is one.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<PathBuf> {
+        let file = self.register.snapshot.as_ref()?;
+        Some(self.base_dir.join(file))
+    }
+
     /// The directory in which the files of past loads are kept, if they are.
     #[must_use]
     pub fn state_dir(&self) -> Option<PathBuf> {
@@ -193,6 +200,9 @@ pub struct Register {
     pub lists_dir: PathBuf,
     /// Whether to load the built-in register of test IMEIs.
     pub sample: bool,
+    /// The compiled register that is served instead of lists; relative to the
+    /// configuration file's directory.
+    pub snapshot: Option<PathBuf>,
     /// Maintenance switch: the status that every request gets.
     #[serde(rename = "override", with = "text::optional_status")]
     pub override_status: Option<Status>,
@@ -226,6 +236,7 @@ impl Default for Register {
         Self {
             lists_dir: PathBuf::from("lists"),
             sample: false,
+            snapshot: None,
             override_status: None,
             unlisted: None,
             malformed: Malformed::Fault,

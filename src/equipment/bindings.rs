@@ -5,6 +5,7 @@ use rustc_hash::FxHashMap;
 use super::crowd::{CROWD, Crowd, Member};
 use super::ranges::{Ranges, RangesBuilder, deepest};
 use super::record::NONE;
+use super::stored::{StoredException, StoredSubscribers};
 use super::{Imsi, RuleId, Subscribers};
 
 //----------- ImsiIndex -------------------------------------------------------
@@ -190,6 +191,15 @@ impl Bound {
     }
 }
 
+impl Bound {
+    /// Whom each of so many bindings binds.
+    pub(super) fn stored(&self, bindings: usize) -> Vec<StoredSubscribers> {
+        let numbers = (0..bindings).map_while(|number| u32::try_from(number).ok());
+        let stored = numbers.filter_map(|number| Some(StoredSubscribers::new(self.find(number)?)));
+        stored.collect()
+    }
+}
+
 //----------- Exceptions ------------------------------------------------------
 
 /// Which rules a subscriber is excepted from.
@@ -245,6 +255,21 @@ impl Exceptions {
     /// rules.
     pub(super) fn crowd(&self, imsi: Imsi) -> Option<&Crowd> {
         self.crowds.get(&self.index.find(imsi)?)
+    }
+
+    /// All of them, in the order in which they were added.
+    pub(super) fn stored(&self) -> Vec<StoredException> {
+        let mut imsis = vec![None; self.links.len()];
+        for (&key, &head) in &self.index.heads {
+            let mut number = head as usize;
+            while let (Some(link), Some(imsi)) = (self.links.get(number), imsis.get_mut(number)) {
+                *imsi = Some(Imsi::from_key(key));
+                number = link.next as usize;
+            }
+        }
+        let links = self.links.iter().zip(imsis);
+        let stored = links.filter_map(|(link, imsi)| Some(StoredException::new(imsi?, link.rule)));
+        stored.collect()
     }
 
     /// The subscribers, each once, in no particular order.

@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 use super::Device;
 use super::devices::{Devices, DevicesBuilder};
 use super::record::{NONE, Records};
+use super::stored::{Damage, Flaw, Parts, Section, octets};
 
 //----------- DeviceRules -----------------------------------------------------
 
@@ -121,6 +122,78 @@ impl Classes {
         let to = end(last).unwrap_or(from);
         let members = self.members.get(from as usize..to as usize);
         (from, members.unwrap_or_default())
+    }
+}
+
+//----------- Storing ---------------------------------------------------------
+
+/// What is said of each class.
+const MEMBERS: &str = "devices.members";
+/// Where each class ends in it.
+const ENDS: &str = "devices.ends";
+/// The line of each place.
+const LINES: &str = "devices.lines";
+/// The lines of devices of which several things are said.
+const MORE_LINES: &str = "devices.more_lines";
+
+impl DeviceRules {
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The sections of them.
+    pub(super) fn store<'a>(&'a self, sections: &mut Vec<Section<'a>>) {
+        self.table.store(sections);
+        let members = self.classes.members.iter();
+        let members: Vec<[u32; 2]> = members.map(|rule| [rule.terms, rule.source]).collect();
+        let lines = self.lines.as_deref().unwrap_or_default();
+        sections.extend([
+            Section::new(MEMBERS, octets(&members)),
+            Section::new(ENDS, octets(&self.classes.ends)),
+            Section::new(LINES, bytemuck::cast_slice::<u32, u8>(lines)),
+            Section::new(MORE_LINES, octets(&self.more_lines)),
+        ]);
+    }
+
+    /// The rules of stored sections, which refer to so many terms and sources.
+    pub(super) fn restore(parts: &mut Parts, terms: usize, sources: usize) -> Result<Self, Flaw> {
+        let table = Devices::restore(parts)?;
+        let numbers = |parts: &mut Parts, name| {
+            let section = parts.take(name)?;
+            let numbers = section.records::<u32>();
+            Ok::<_, Flaw>(numbers.map_err(|damage| damage.of(name))?.to_vec())
+        };
+        let members = parts.take(MEMBERS)?;
+        let members = members.records::<[u32; 2]>();
+        let members = members.map_err(|damage| damage.of(MEMBERS))?;
+        let are_there =
+            |&[own, source]: &[u32; 2]| (own as usize) < terms && (source as usize) < sources;
+        if !members.iter().all(are_there) {
+            return Err(Damage("refers to something that is not in the file").of(MEMBERS));
+        }
+        let ends = numbers(parts, ENDS)?;
+        if !ends.is_sorted() || ends.last().map_or(0, |&end| end as usize) != members.len() {
+            return Err(Damage("does not divide section `devices.members`").of(ENDS));
+        }
+        // Where lines are not known there are none.
+        let lines = Some(numbers(parts, LINES)?).filter(|lines| !lines.is_empty());
+        if (lines.as_ref()).is_some_and(|lines| lines.len() != table.places()) {
+            return Err(Damage("has another length than there are places").of(LINES));
+        }
+        let single = (1..).zip(&ends).take_while(|&(count, &end)| end == count);
+        let members = members.iter();
+        let members = members.map(|&[terms, source]| DeviceRule { terms, source });
+        Ok(Self {
+            table,
+            classes: Classes {
+                members: members.collect(),
+                single: single.count() as u32,
+                ends,
+            },
+            lines: lines.map(Vec::into_boxed_slice),
+            more_lines: numbers(parts, MORE_LINES)?,
+        })
     }
 }
 

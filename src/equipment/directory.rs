@@ -5,6 +5,7 @@ use core::fmt;
 use rustc_hash::FxHashMap;
 
 use super::Tac;
+use super::stored::{Damage, StoredModel};
 use super::texts::{Texts, TextsBuilder};
 
 //----------- TacDirectory ----------------------------------------------------
@@ -42,6 +43,37 @@ impl TacDirectory {
     /// The TACs, in no particular order.
     pub fn tacs(&self) -> impl Iterator<Item = Tac> {
         self.models.keys().copied().filter_map(Tac::from_number)
+    }
+
+    /// The names of makes and models.
+    pub(super) fn names(&self) -> &Texts {
+        &self.names
+    }
+
+    /// The TACs in order, each with the numbers of its make and model.
+    pub(super) fn stored(&self) -> Vec<StoredModel> {
+        let models = self.models.iter();
+        let mut stored: Vec<StoredModel> = models
+            .map(|(&tac, &(make, model))| [tac, make, model])
+            .collect();
+        stored.sort_unstable();
+        stored
+    }
+
+    /// The directory of what was stored.
+    pub(super) fn restore(stored: &[StoredModel], names: Texts) -> Result<Self, Damage> {
+        let mut models = FxHashMap::default();
+        models.reserve(stored.len());
+        for &[tac, make, model] in stored {
+            if Tac::from_number(tac).is_none() {
+                return Err(Damage("has a TAC that is none"));
+            }
+            if names.find(make).is_none() || names.find(model).is_none() {
+                return Err(Damage("refers to a name that is not in the file"));
+            }
+            models.insert(tac, (make, model));
+        }
+        Ok(Self { models, names })
     }
 
     /// How many TACs there are.

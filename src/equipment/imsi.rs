@@ -76,6 +76,15 @@ impl Imsi {
         Self(key)
     }
 
+    /// The IMSI that has this key, if one has.
+    pub(super) fn from_stored(key: u64) -> Option<Self> {
+        let imsi = Self(key);
+        let digits = imsi.digits();
+        let fits = (Self::MIN_DIGITS..=Self::MAX_DIGITS).contains(&digits)
+            && imsi.number() < 10u64.pow(digits as u32);
+        fits.then_some(imsi)
+    }
+
     /// The IMSI for a log: its first five digits, the others hidden.
     #[must_use]
     pub fn masked(self) -> impl fmt::Display {

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::ranges::{Ranges, RangesBuilder};
-use super::record::device_svn_key;
+use super::record::{Records, device_svn_key};
 use super::{Device, RuleKind, Scope, Special, Svn, TacDirectory, TacPrefix};
 
 //----------- DeviceIndex -----------------------------------------------------
@@ -109,6 +109,27 @@ impl RuleIndex {
     }
 }
 
+impl RuleIndex {
+    /// Which records devices are judged by: all that a lookup can find.
+    pub(super) fn records(&self, records: &Records) -> Vec<bool> {
+        let mut indexed = vec![false; records.len()];
+        let mut note = |number: u32| {
+            if let Some(indexed) = indexed.get_mut(number as usize) {
+                *indexed = true;
+            }
+        };
+        let heads = (self.device_svns.heads.values().copied())
+            .chain(self.tacs.values().copied())
+            .chain(self.prefixes.iter().flat_map(FxHashMap::values).copied())
+            .chain(self.specials.iter().map(|&(_, head)| head));
+        for head in heads {
+            records.chain(head).for_each(|(number, _)| note(number));
+        }
+        self.ranges.records().for_each(note);
+        indexed
+    }
+}
+
 /// A set of kinds of rules: a bit for each.
 #[derive(Clone, Copy, Debug, Default)]
 struct RuleKinds(u8);
@@ -196,6 +217,11 @@ impl RuleIndexBuilder {
     /// were added.
     pub(super) fn ranges(&self) -> impl ExactSizeIterator<Item = (u64, u64, u32)> {
         self.ranges.iter()
+    }
+
+    /// Notes that there are rules for one device, kept elsewhere.
+    pub(super) fn note_devices(&mut self) {
+        self.index.kinds.insert(RuleKind::Device);
     }
 
     /// Takes out the rules for one device: each with its first record.

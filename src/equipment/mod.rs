@@ -30,6 +30,7 @@ mod rule;
 mod snapshot;
 mod special;
 mod status;
+mod stored;
 mod tac;
 mod texts;
 mod union;
@@ -45,6 +46,7 @@ pub use self::rule::{
 pub use self::snapshot::{BindingView, Counts, ListKind, ListView, RuleView, Snapshot};
 pub use self::special::Special;
 pub use self::status::{Status, StatusError};
+pub use self::stored::{Flaw, Octets, Parts, Section};
 pub use self::tac::{Tac, TacPrefix};
 
 pub(crate) use self::rule::Terms;

@@ -52,6 +52,11 @@ impl Ranges {
         }
     }
 
+    /// The records of all ranges; of one that was cut into pieces, for each.
+    pub(super) fn records(&self) -> impl Iterator<Item = u32> {
+        self.nodes.iter().map(|node| node.record)
+    }
+
     /// The same where there are ranges: apart from its callers, so that they
     /// need no room for the stack.
     #[inline(never)]

@@ -1,6 +1,7 @@
 //! Rules and bindings as they are stored.
 
 use super::rule::OF_DEVICE;
+use super::stored::StoredRule;
 use super::{Device, Scope, Special, Svn, Tac, TacPrefix};
 
 //----------- Record ----------------------------------------------------------
@@ -95,6 +96,17 @@ impl Records {
     pub(super) fn shrink(&mut self) {
         self.records.shrink_to_fit();
         self.spans.shrink_to_fit();
+    }
+
+    /// All records as they are stored; `indexed` tells whether devices are
+    /// judged by the one with a number.
+    pub(super) fn stored(&self, indexed: impl Fn(usize) -> bool) -> Vec<StoredRule> {
+        let records = self.records.iter().enumerate();
+        let stored = records.filter_map(|(number, record)| {
+            let of = (record.terms, record.source, record.line);
+            Some(StoredRule::new(self.scope(record)?, of, indexed(number)))
+        });
+        stored.collect()
     }
 
     //--- Scopes

@@ -21,15 +21,15 @@ use crate::time::UnixTime;
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// What rules and bindings refer to.
-    catalogue: Catalogue,
+    pub(super) catalogue: Catalogue,
     /// The rules.
-    rules: Rules,
+    pub(super) rules: Rules,
     /// The bindings.
-    bindings: Bindings,
+    pub(super) bindings: Bindings,
     /// The models of devices.
-    models: TacDirectory,
+    pub(super) models: TacDirectory,
     /// How many there are of each.
-    counts: Counts,
+    pub(super) counts: Counts,
 }
 
 impl Snapshot {

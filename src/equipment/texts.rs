@@ -4,6 +4,8 @@ use core::hash::BuildHasher;
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
+use super::stored::{Damage, Fields, put_text};
+
 /// Texts in one block of memory, numbered from 0.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Texts {
@@ -23,6 +25,28 @@ impl Texts {
             None => 0,
         };
         self.block.get(start..end)
+    }
+
+    /// The texts as a section.
+    pub(super) fn store(&self) -> Option<Vec<u8>> {
+        let mut section = Vec::with_capacity(self.block.len() + 4 * self.ends.len());
+        for number in (0..self.ends.len()).map_while(|number| u32::try_from(number).ok()) {
+            put_text(&mut section, self.find(number)?)?;
+        }
+        Some(section)
+    }
+
+    /// The texts of a section.
+    pub(super) fn restore(section: &[u8]) -> Result<Self, Damage> {
+        let mut texts = Self::default();
+        let mut fields = Fields::new(section);
+        while !fields.is_empty() {
+            let number = texts.push(fields.text()?);
+            number.ok_or(Damage("has more texts than can be numbered"))?;
+        }
+        texts.block.shrink_to_fit();
+        texts.ends.shrink_to_fit();
+        Ok(texts)
     }
 
     /// Appends a text; `None` if the numbers are used up.

@@ -68,7 +68,7 @@ impl Rails {
             ));
         }
         self.check_status(list);
-        self.check_change(list);
+        check_change(list, self.max_change, "on the list");
     }
 
     /// Refuses a list that is named as the opposite of its status.
@@ -94,24 +94,25 @@ impl Rails {
             list.faults.push(fault);
         }
     }
+}
 
-    /// Refuses a list that has grown or shrunk by too much.
-    fn check_change(&self, list: &mut ListReport) {
-        let (Some(before), Some(percent)) = (list.before, self.max_change.percent()) else {
-            return;
-        };
-        let now = list.entries();
-        let allowed = (before.saturating_mul(u64::from(percent)) / 100).max(FREE_CHANGE);
-        let change = now.abs_diff(before);
-        if change > allowed {
-            let direction = if now < before { "fewer" } else { "more" };
-            list.faults.push(format!(
-                "list {}: {now} entries, {change} {direction} than the {before} in force; max_change allows {allowed}. \
-                 Check that its files are the right ones, and whole; if they are, set `max_change = \"off\"` \
-                 (or more than \"{percent}%\") on the list, reload, and take it away again",
-                list.name
-            ));
-        }
+/// Refuses a list that has grown or shrunk by too much; `place` says where its
+/// `max_change` stands.
+pub(super) fn check_change(list: &mut ListReport, max_change: MaxChange, place: &str) {
+    let (Some(before), Some(percent)) = (list.before, max_change.percent()) else {
+        return;
+    };
+    let now = list.entries();
+    let allowed = (before.saturating_mul(u64::from(percent)) / 100).max(FREE_CHANGE);
+    let change = now.abs_diff(before);
+    if change > allowed {
+        let direction = if now < before { "fewer" } else { "more" };
+        list.faults.push(format!(
+            "list {}: {now} entries, {change} {direction} than the {before} in force; max_change allows {allowed}. \
+             Check that its files are the right ones, and whole; if they are, set `max_change = \"off\"` \
+             (or more than \"{percent}%\") {place}, reload, and take it away again",
+            list.name
+        ));
     }
 }
 

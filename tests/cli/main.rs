@@ -11,5 +11,6 @@ mod explain;
 mod harness;
 mod reload;
 mod serve;
+mod snapshot;
 mod tls;
 mod usage;

@@ -5,7 +5,9 @@ use std::process::Stdio;
 
 use crate::harness::*;
 
-const COMMANDS: [&str; 6] = ["serve", "check", "explain", "diff", "replay", "config"];
+const COMMANDS: [&str; 9] = [
+    "serve", "check", "explain", "diff", "compile", "inspect", "verify", "replay", "config",
+];
 
 #[test]
 fn help_names_the_commands_and_what_to_try_first() {
@@ -63,6 +65,9 @@ fn the_help_of_each_command_is_for_operators() {
                 "Ends with 0",
             ],
         ),
+        ("compile", &["--config", "--output", "max_change", "--json"]),
+        ("inspect", &["<FILE>", "--json"]),
+        ("verify", &["<FILE>"]),
         (
             "replay",
             &[
@@ -90,7 +95,6 @@ fn the_help_of_each_command_is_for_operators() {
         "[`",
         "TODO",
         "default: \"\"",
-        "snapshot",
         "sans-IO",
     ];
     for (command, needles) in named {

@@ -1,10 +1,11 @@
 //! The model's words and registers in those of the library, and back.
 
 use weir::equipment::{
-    BindingSpec, Builder, Device, Imei, Imsi, ListId, RuleId, RuleSpec, Scope, Status, Subscribers,
-    Svn, Tac, TacPrefix, Validity,
+    BindingSpec, Builder, Device, Imei, Imsi, ListId, RuleId, RuleSpec, Scope, Snapshot, Status,
+    Subscribers, Svn, Tac, TacPrefix, Validity,
 };
 use weir::policy::{Ground, Inquiry, Malformed, Outcome, PolicySpec, Rulebook, Unlisted, Verdict};
+use weir::snapshot::{self, Provenance};
 use weir::time::UnixTime;
 
 use super::{Because, Digits, Policy, RULE_LISTS, Register, Request, Told};
@@ -39,8 +40,25 @@ impl Answer {
 }
 
 impl Register {
-    /// The same register for the library.
-    pub(super) fn build(&self) -> Rulebook {
+    /// The same register for the library, and once more from its stored form.
+    pub(super) fn build(&self) -> [Rulebook; 2] {
+        let (snapshot, lists) = self.snapshot();
+        let octets = snapshot::to_octets(&snapshot, &Provenance::default(), UnixTime(0)).unwrap();
+        let stored = snapshot::from_octets(&octets).unwrap();
+        [snapshot, stored.snapshot].map(|snapshot| {
+            let policies = self.policies.iter().map(|policy| policy.spec(&lists));
+            Rulebook::new(
+                snapshot,
+                self.override_status.map(status),
+                self.default.spec(&lists),
+                policies.collect(),
+            )
+            .unwrap()
+        })
+    }
+
+    /// Its lists for the library, with their numbers.
+    fn snapshot(&self) -> (Snapshot, Vec<ListId>) {
         let mut builder = Builder::new();
         let mut lists: Vec<ListId> = (0..RULE_LISTS)
             .map(|list| {
@@ -92,14 +110,7 @@ impl Register {
             };
             builder.binding(lists[binding.list], binding_spec).unwrap();
         }
-        let policies = self.policies.iter().map(|policy| policy.spec(&lists));
-        Rulebook::new(
-            builder.finish(),
-            self.override_status.map(status),
-            self.default.spec(&lists),
-            policies.collect(),
-        )
-        .unwrap()
+        (builder.finish(), lists)
     }
 }
 

@@ -86,10 +86,17 @@ fn run_cases() -> BTreeMap<&'static str, u32> {
     });
     let strategy = (register(), prop::collection::vec(request(), REQUESTS));
     let result = runner.run(&strategy, |(register, requests)| {
-        let rulebook = register.build();
+        let [rulebook, stored] = register.build();
         for (number, request) in requests.iter().enumerate() {
             for name in check(&register, &rulebook, request, number % 8 == 0)? {
                 *seen.borrow_mut().entry(name).or_insert(0) += 1;
+            }
+            // Not only as good an answer, but the same, for the same reasons.
+            let (inquiry, now) = (request.inquiry(), UnixTime(request.now));
+            prop_assert_eq!(stored.decide(&inquiry, now), rulebook.decide(&inquiry, now));
+            if number % 8 == 0 {
+                let told = [&stored, &rulebook].map(|own| own.explain(&inquiry, now).to_string());
+                prop_assert_eq!(&told[0], &told[1]);
             }
         }
         Ok(())

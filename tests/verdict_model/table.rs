@@ -141,7 +141,7 @@ fn every_row_of_the_table_is_as_the_model_says() {
         {
             for statuses in &sequences {
                 let register = tabled(&digits, statuses, combine, question);
-                let rulebook = register.build();
+                let [rulebook, _] = register.build();
                 for bits in 0..8u8 {
                     let request = Request {
                         text: TABLED.into(),

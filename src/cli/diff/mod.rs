@@ -39,12 +39,12 @@ use self::space::{Space, representative};
 
 /// Show whose verdict would change from OLD to NEW, with the rules that decide.
 ///
-/// Both are a configuration (*.toml, with all its lists and policies) or a list:
-/// a CSV file, or a pattern in quotes. Needs no server, and changes nothing.
+/// Both are a configuration (*.toml, with all its lists and policies), a snapshot
+/// (without policies), or a list: a CSV file, or a pattern in quotes. Needs no server, and changes nothing.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = NOTES)]
 pub struct DiffArgs {
-    /// What is in use: weir.toml, a list, or a pattern in quotes.
+    /// What is in use: weir.toml, a snapshot, a list, or a pattern in quotes.
     pub old: String,
 
     /// What is to be used instead.

@@ -9,6 +9,7 @@ use crate::equipment::{Snapshot, Status, Validity};
 use crate::error::Failed;
 use crate::load;
 use crate::policy::Rulebook;
+use crate::snapfile;
 use crate::time::UnixTime;
 
 /// OLD or NEW, loaded.
@@ -25,12 +26,9 @@ pub(super) struct Side {
 }
 
 impl Side {
-    /// Loads what `path` names: `*.toml` is a configuration, anything else a
-    /// list of this name and `format`, whose rules have `status` unless they
-    /// say otherwise.
-    ///
-    /// Another kind of file, such as a compiled register, is told by its name
-    /// here as well.
+    /// Loads what `path` names: `*.toml` is a configuration, what begins as a
+    /// snapshot is one, and anything else a list of this name and `format`,
+    /// whose rules have `status` unless they say otherwise.
     pub(super) fn load(
         name: &str,
         path: &str,
@@ -41,6 +39,7 @@ impl Side {
             (Path::new(path).extension()).is_some_and(|suffix| suffix.eq_ignore_ascii_case("toml"));
         let config = match is_config {
             true => Config::load(Path::new(path))?,
+            false if snapfile::is_snapshot(Path::new(path)) => of_snapshot(path),
             false => of_list(name, path, status, format)?,
         };
         let loaded = load::load(&config)
@@ -77,6 +76,14 @@ impl Side {
             warnings: self.warnings.clone(),
         }
     }
+}
+
+/// A configuration of nothing but a snapshot.
+fn of_snapshot(path: &str) -> Config {
+    let mut config = Config::default();
+    config.register.sample = false;
+    config.register.snapshot = Some(path.into());
+    config
 }
 
 /// A configuration of nothing but a list. It is read like one from a file, so

@@ -2,10 +2,11 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::line::Cells;
+use super::line::{Cells, Line};
 use super::mix::{Mix, Seeds};
 use super::pages::Lines;
 use super::processor::prefetch;
+use crate::equipment::Tac;
 
 /// Where the devices of a TAC stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -105,6 +106,11 @@ impl Entry {
     pub(super) fn tac(self) -> u32 {
         self.tac - 1
     }
+
+    /// Whether it is empty, or of a TAC of no more than eight digits.
+    pub(super) fn is_sound(self) -> bool {
+        self.tac <= Tac::MAX.number() + 1
+    }
 }
 
 /// Entries by TAC, by open addressing.
@@ -170,9 +176,19 @@ impl Directory {
         Some(this)
     }
 
+    /// The lines, the homes, and the bijection, which are the whole directory.
+    pub(super) fn parts(&self) -> (&[Line], u64, Mix<27>) {
+        (&self.lines, self.homes, self.mix)
+    }
+
+    /// The directory of these parts.
+    pub(super) fn from_parts(lines: Lines, homes: u64, mix: Mix<27>) -> Self {
+        Self { lines, homes, mix }
+    }
+
     /// The entries, empty ones among them.
     #[inline]
-    fn all(&self) -> &[Entry] {
+    pub(super) fn all(&self) -> &[Entry] {
         bytemuck::cast_slice(&self.lines)
     }
 

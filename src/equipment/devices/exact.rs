@@ -3,6 +3,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::line::Line;
 use super::mix::{Mix, Seeds};
 use super::pages::Lines;
 use super::processor::prefetch;
@@ -21,6 +22,20 @@ pub(super) struct Exact {
     mix: Mix<47>,
     /// How many there are.
     len: usize,
+}
+
+/// What an [`Exact`] consists of.
+pub(super) struct ExactParts<'a> {
+    /// The words, eight a line.
+    pub(super) lines: &'a [Line],
+    /// Where searches begin: at so many words.
+    pub(super) homes: u64,
+    /// Classes whose numbers are too large for a word, by device.
+    pub(super) large: Vec<(u64, u32)>,
+    /// How keys are scattered.
+    pub(super) mix: Mix<47>,
+    /// How many devices there are.
+    pub(super) len: usize,
 }
 
 /// Bits of a word for the class.
@@ -117,6 +132,37 @@ impl Exact {
     #[inline]
     fn words(&self) -> &[u64] {
         bytemuck::cast_slice(&self.words)
+    }
+
+    /// Everything that a table of the same content needs.
+    pub(super) fn parts(&self) -> ExactParts<'_> {
+        let mut large: Vec<(u64, u32)> = (self.large.iter())
+            .map(|(&key, &class)| (key, class))
+            .collect();
+        large.sort_unstable();
+        ExactParts {
+            lines: &self.words,
+            homes: self.homes,
+            large,
+            mix: self.mix,
+            len: self.len,
+        }
+    }
+
+    /// The table of its lines, with as many homes and devices.
+    pub(super) fn from_parts(
+        words: Lines,
+        (homes, len): (u64, usize),
+        large: impl Iterator<Item = (u64, u32)>,
+        mix: Mix<47>,
+    ) -> Self {
+        Self {
+            words,
+            homes,
+            large: large.collect(),
+            mix,
+            len,
+        }
     }
 
     /// Where the search for a key begins.

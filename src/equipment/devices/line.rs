@@ -7,7 +7,7 @@ use super::processor::{equal8, equal16, prefetch};
 /// 64 octets that come from memory at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, align(64))]
-pub(super) struct Line([u64; 8]);
+pub(in crate::equipment) struct Line([u64; 8]);
 
 /// How a line is cut into slots.
 ///

@@ -34,6 +34,17 @@ impl<const BITS: u32> Mix<BITS> {
         Self { factors }
     }
 
+    /// The factors, which are the whole bijection.
+    pub(super) fn factors(self) -> [u64; 2] {
+        self.factors
+    }
+
+    /// The bijection with these factors; with others than
+    /// [`factors`](Self::factors) gave, it may be none.
+    pub(super) fn from_factors(factors: [u64; 2]) -> Self {
+        Self { factors }
+    }
+
     /// The image of a key.
     #[inline]
     pub(super) fn apply(self, key: u64) -> u64 {

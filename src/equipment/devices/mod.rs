@@ -49,7 +49,9 @@ mod mix;
 mod pages;
 mod processor;
 mod quotient;
+mod stored;
 mod table;
 
 pub use self::build::DevicesBuilder;
+pub(super) use self::pages::Lines;
 pub use self::table::{BATCH, Devices, Size};

@@ -15,7 +15,7 @@ use super::line::Line;
 /// Arrays from [`MAPPED_MIN`] on are mappings of their own whose pages the
 /// kernel is asked to make huge; if it does not, all is the same, only slower.
 /// Memory that is set aside costs nothing before it is written to.
-pub(super) struct Lines {
+pub(in crate::equipment) struct Lines {
     /// The first of `room` lines; dangling if that is 0. Those from `len` on
     /// are zero.
     start: NonNull<Line>,
@@ -52,7 +52,7 @@ impl Lines {
     }
 
     /// So many lines.
-    pub(super) fn zeroed(len: usize) -> Self {
+    pub(in crate::equipment) fn zeroed(len: usize) -> Self {
         let mut lines = Self::with_room(len);
         lines.extend(len);
         lines

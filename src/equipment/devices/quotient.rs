@@ -248,6 +248,23 @@ impl<L: Layout> Table<L> {
         (table, overflowed)
     }
 
+    /// The lines and the bijection, which are the whole table.
+    pub(super) fn parts(&self) -> (&[Line], Mix<47>) {
+        (&self.lines, self.mix)
+    }
+
+    /// The table of these parts.
+    pub(super) fn from_parts(lines: Lines, mix: Mix<47>) -> Self {
+        let count = lines.len() as u64;
+        Self {
+            lines,
+            geometry: Geometry::new(count),
+            mix,
+            class_bits: Self::class_bits(count),
+            layout: PhantomData,
+        }
+    }
+
     /// The line of a device, and what it stores of it.
     #[inline]
     pub(super) fn locate(&self, key: u64) -> Option<(&Line, u64)> {

@@ -1,5 +1,7 @@
 //! The map as a whole: how it is looked at.
 
+use bytemuck::{Pod, Zeroable};
+
 use super::directory::{Dense, Directory, Entry, Extent};
 use super::exact::Exact;
 use super::line::{Cells, Layout, Line, Slots16, Slots24, Slots28, Slots32};
@@ -21,7 +23,8 @@ pub(super) const MIXES: usize = 16;
 
 /// Where lines of a dense TAC stand: those of its next 16 that there are, one
 /// behind the other.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
 pub(super) struct Chunk {
     /// The first of them.
     pub(super) base: u32,

@@ -1,0 +1,233 @@
+//! The map as it is stored: its arrays as they are in memory, and what scatters
+//! keys over them.
+//!
+//! Whatever the parts say, a map of them neither panics nor searches without
+//! end; that it gives the right answers is what the checksums of the file are
+//! for.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::directory::{Directory, Extent};
+use super::exact::{Exact, ExactParts};
+use super::line::Line;
+use super::mix::Mix;
+use super::pages::Lines;
+use super::quotient::Table;
+use super::table::{Chunk, Devices, MIXES, Rest, SERIALS};
+use crate::equipment::stored::{Damage, Flaw, Parts, Section, octets};
+
+/// What there is to know besides the arrays.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Head {
+    /// How many devices there are.
+    len: u64,
+    /// The bits of a slot in the table of the rest: 0 if there is none, 64 of
+    /// words with whole keys.
+    slot_bits: u64,
+    /// Where searches in the directory begin.
+    homes: u64,
+    /// Homes and devices of the exact table.
+    exact: [u64; 2],
+    /// The same of the rest, if it is one.
+    rest: [u64; 2],
+    /// The factors of the bijections: of the directory, the exact table, the
+    /// rest, and for the serial numbers of hashed TACs.
+    factors: [[u64; 2]; 3 + MIXES],
+}
+
+/// A device whose class stands beside an exact table.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Large {
+    /// The device.
+    key: u64,
+    /// Its class.
+    class: u64,
+}
+
+/// See [`Head`].
+const HEAD: &str = "devices";
+/// The directory of TACs.
+const TACS: &str = "devices.tacs";
+/// Where the lines of dense TACs are.
+const CHUNKS: &str = "devices.chunks";
+/// The lines of dense TACs.
+const DENSE: &str = "devices.dense";
+/// The lines of hashed TACs.
+const HASHED: &str = "devices.hashed";
+/// The lines of the rest.
+const REST: &str = "devices.rest";
+/// See [`Large`]; of the rest.
+const REST_LARGE: &str = "devices.rest_large";
+/// The lines of the exact table.
+const EXACT: &str = "devices.exact";
+/// See [`Large`]; of the exact table.
+const EXACT_LARGE: &str = "devices.exact_large";
+
+impl Devices {
+    /// The sections of the map.
+    pub(in crate::equipment) fn store<'a>(&'a self, sections: &mut Vec<Section<'a>>) {
+        let mut rest_counts = [0; 2];
+        let mut rest_large = Vec::new();
+        let (slot_bits, (rest, rest_mix)) = match &self.rest {
+            Rest::Empty => (0, (&[][..], Mix::default())),
+            Rest::Slots24(table) => (24, table.parts()),
+            Rest::Slots28(table) => (28, table.parts()),
+            Rest::Slots32(table) => (32, table.parts()),
+            Rest::Words(words) => {
+                let parts = words.parts();
+                rest_counts = [parts.homes, parts.len as u64];
+                rest_large = large(&parts);
+                (64, (parts.lines, parts.mix))
+            }
+        };
+        let exact = self.exact.parts();
+        let (directory, homes, directory_mix) = self.directory.parts();
+        let mut factors = [[0; 2]; 3 + MIXES];
+        let [of_directory, of_exact, of_rest, of_serials @ ..] = &mut factors;
+        *of_directory = directory_mix.factors();
+        *of_exact = exact.mix.factors();
+        *of_rest = rest_mix.factors();
+        for (factors, mix) in of_serials.iter_mut().zip(self.mixes) {
+            *factors = mix.factors();
+        }
+        let head = Head {
+            len: self.len as u64,
+            slot_bits,
+            homes,
+            exact: [exact.homes, exact.len as u64],
+            rest: rest_counts,
+            factors,
+        };
+        let lines = |lines: &'a [Line]| bytemuck::cast_slice::<Line, u8>(lines);
+        sections.extend([
+            Section::new(HEAD, octets(&[head])),
+            Section::new(TACS, lines(directory)),
+            Section::new(CHUNKS, bytemuck::cast_slice::<Chunk, u8>(&self.chunks)),
+            Section::new(DENSE, lines(&self.dense)),
+            Section::new(HASHED, lines(&self.hashed)),
+            Section::new(REST, lines(rest)),
+            Section::new(REST_LARGE, octets(&rest_large)),
+            Section::new(EXACT, lines(exact.lines)),
+            Section::new(EXACT_LARGE, octets(&large(&exact))),
+        ]);
+    }
+
+    /// The map of stored sections.
+    pub(in crate::equipment) fn restore(parts: &mut Parts) -> Result<Self, Flaw> {
+        let head = parts.take(HEAD)?;
+        let &[head] = head.records::<Head>().map_err(|damage| damage.of(HEAD))? else {
+            return Err(Damage("is not one entry").of(HEAD));
+        };
+        let [of_directory, of_exact, of_rest, of_serials @ ..] = head.factors;
+        let directory = lines(parts, TACS)?;
+        let directory =
+            Directory::from_parts(directory, head.homes, Mix::from_factors(of_directory));
+        let chunks = parts.take(CHUNKS)?;
+        let chunks = chunks.records::<Chunk>();
+        let chunks = chunks.map_err(|damage| damage.of(CHUNKS))?.to_vec();
+        let dense = lines(parts, DENSE)?;
+        let hashed = lines(parts, HASHED)?;
+        check(&directory, [chunks.len(), dense.len(), hashed.len()])
+            .map_err(|damage| damage.of(TACS))?;
+        let rest_mix = Mix::from_factors(of_rest);
+        let rest_large = restore_large(parts, REST_LARGE)?;
+        let rest = lines(parts, REST)?;
+        let rest = match (head.slot_bits, rest.len()) {
+            (0, 0) => Rest::Empty,
+            (24, 1..) => Rest::Slots24(Table::from_parts(rest, rest_mix)),
+            (28, 1..) => Rest::Slots28(Table::from_parts(rest, rest_mix)),
+            (32, 1..) => Rest::Slots32(Table::from_parts(rest, rest_mix)),
+            (64, _) => {
+                let counts = counts(head.rest)?;
+                Rest::Words(Exact::from_parts(
+                    rest,
+                    counts,
+                    rest_large.into_iter(),
+                    rest_mix,
+                ))
+            }
+            _ => return Err(Damage("has slots of a width that is not known").of(HEAD)),
+        };
+        let exact_large = restore_large(parts, EXACT_LARGE)?.into_iter();
+        let exact_mix = Mix::from_factors(of_exact);
+        let exact = lines(parts, EXACT)?;
+        Ok(Self {
+            directory,
+            chunks: chunks.into_boxed_slice(),
+            dense,
+            hashed,
+            mixes: of_serials.map(Mix::from_factors),
+            rest,
+            exact: Exact::from_parts(exact, counts(head.exact)?, exact_large, exact_mix),
+            len: usize::try_from(head.len).map_err(|_| TOO_LARGE.of(HEAD))?,
+        })
+    }
+}
+
+/// What is wrong with a number that is out of bounds.
+const TOO_LARGE: Damage = Damage("has a number that is too large");
+
+/// Homes and devices of an exact table.
+fn counts([homes, len]: [u64; 2]) -> Result<(u64, usize), Flaw> {
+    let len = usize::try_from(len).map_err(|_| TOO_LARGE.of(HEAD))?;
+    Ok((homes, len))
+}
+
+/// The classes that stand beside an exact table.
+fn large(parts: &ExactParts<'_>) -> Vec<Large> {
+    let large = parts.large.iter().map(|&(key, class)| Large {
+        key,
+        class: class.into(),
+    });
+    large.collect()
+}
+
+/// The same from their section.
+fn restore_large(parts: &mut Parts, name: &'static str) -> Result<Vec<(u64, u32)>, Flaw> {
+    let section = parts.take(name)?;
+    let large = section
+        .records::<Large>()
+        .map_err(|damage| damage.of(name))?;
+    let large = large.iter().map(|&Large { key, class }| {
+        let class = u32::try_from(class).map_err(|_| TOO_LARGE.of(name))?;
+        Ok((key, class))
+    });
+    large.collect()
+}
+
+/// The lines of a section, not copied.
+fn lines(parts: &mut Parts, name: &'static str) -> Result<Lines, Flaw> {
+    let section = parts.take(name)?;
+    section.into_lines().map_err(|damage| damage.of(name))
+}
+
+/// Checks that the entries of the directory are of TACs, and of parts that
+/// there are.
+fn check(directory: &Directory, [chunks, dense, hashed]: [usize; 3]) -> Result<(), Damage> {
+    let lies_within = |base: u64, count: u32, all: usize| base + u64::from(count) <= all as u64;
+    if !directory.all().iter().all(|entry| entry.is_sound()) {
+        return Err(Damage("has a TAC that is none"));
+    }
+    for entry in directory.entries() {
+        let base = u64::from(entry.base);
+        let is_there = match entry.extent() {
+            Extent::Hashed(lines, mix) => {
+                (1..=SERIALS).contains(&u64::from(lines))
+                    && lies_within(base, lines, hashed)
+                    && (mix as usize) < MIXES
+            }
+            Extent::Solid(own) => {
+                u64::from(own.first) <= SERIALS && lies_within(base, own.count, dense)
+            }
+            Extent::Chunked(own) => {
+                u64::from(own.first) <= SERIALS && lies_within(base, own.count, chunks)
+            }
+        };
+        if !is_there {
+            return Err(Damage("points beyond the end of another section"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,479 @@
+//! A snapshot as named sections of octets, and back.
+//!
+//! The rules of single devices, of which there may be a billion, are stored as
+//! they are in memory. Everything else is stored as plain records, in the order
+//! in which it was added, and indexed anew when it is read: what is read is then
+//! as sound as what a [`Builder`](super::Builder) makes, whatever the octets say.
+//!
+//! | section | entries |
+//! |---|---|
+//! | `lists`, `files`, `reasons` | what there is, and texts |
+//! | `terms`, `sources` | what rules share |
+//! | `counts` | how many entries there are of each kind |
+//! | `devices`, `devices.*` | the rules of single devices, raw |
+//! | `rules`, `exceptions` | all other rules, and who is excepted |
+//! | `bindings`, `subscribers` | the bindings, and whom they bind |
+//! | `models`, `names` | the models of TACs |
+//!
+//! All numbers are little-endian, which is also how they are in memory: machines
+//! of the other kind refuse to read and to write.
+
+mod octets;
+mod records;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use self::records::{StoredCounts, StoredTerms};
+use super::bindings::{Bound, BoundBuilder, Exceptions};
+use super::crowd::Member;
+use super::device_rules::DeviceRules;
+use super::index::RuleIndexBuilder;
+use super::record::{NONE, Records};
+use super::snapshot::{Bindings, Catalogue, List, ListKind, Rules, Source};
+use super::texts::Texts;
+use super::{Counts, FileId, Snapshot, Status, TacDirectory, Terms};
+
+pub use self::octets::Octets;
+pub(super) use self::octets::{Fields, octets, put_text};
+pub(super) use self::records::{StoredException, StoredModel, StoredRule, StoredSubscribers};
+
+//----------- Section ---------------------------------------------------------
+
+/// A named part of a stored snapshot.
+#[derive(Clone, Debug)]
+pub struct Section<'a> {
+    /// What it is called: ASCII letters, `.` and `_`, no more than
+    /// [`Section::NAME_MAX`] of them.
+    pub name: &'static str,
+    /// What it holds.
+    pub octets: Cow<'a, [u8]>,
+}
+
+impl<'a> Section<'a> {
+    /// The longest name.
+    pub const NAME_MAX: usize = 32;
+
+    /// A section.
+    pub fn new(name: &'static str, octets: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self {
+            name,
+            octets: octets.into(),
+        }
+    }
+}
+
+/// The sections that were read, by their names.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// Those that have not been used yet.
+    sections: BTreeMap<String, Octets>,
+}
+
+impl Parts {
+    /// Adds a section; false if there is one of this name.
+    pub fn insert(&mut self, name: String, octets: Octets) -> bool {
+        self.sections.insert(name, octets).is_none()
+    }
+
+    /// Takes a section out.
+    ///
+    /// # Errors
+    ///
+    /// If there is none of this name.
+    pub fn take(&mut self, name: &'static str) -> Result<Octets, Flaw> {
+        let section = self.sections.remove(name);
+        section.ok_or_else(|| Damage("is missing").of(name))
+    }
+
+    /// A section that has not been taken.
+    #[must_use]
+    pub fn left(&self) -> Option<&str> {
+        self.sections.keys().next().map(String::as_str)
+    }
+}
+
+//----------- Flaw ------------------------------------------------------------
+
+/// Why no snapshot can be made of sections.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("section `{section}` {reason}")]
+pub struct Flaw {
+    /// The section.
+    pub section: String,
+    /// What is wrong with it, as a predicate.
+    pub reason: &'static str,
+}
+
+/// What is wrong with a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Damage(pub(super) &'static str);
+
+impl Damage {
+    /// The same with the name of the section.
+    pub(super) fn of(self, section: &str) -> Flaw {
+        Flaw {
+            section: section.to_owned(),
+            reason: self.0,
+        }
+    }
+}
+
+/// What is wrong with a number of something that there is not.
+const NO_SUCH: Damage = Damage("refers to something that is not in the file");
+
+//----------- Storing ---------------------------------------------------------
+
+impl Snapshot {
+    /// The snapshot as sections, in the order in which they are to be stored.
+    ///
+    /// Equal snapshots, built by the same calls, have equal sections. `None` on
+    /// a machine that is not little-endian, and if a text has 4 GiB or more.
+    #[must_use]
+    pub fn sections(&self) -> Option<Vec<Section<'_>>> {
+        if cfg!(target_endian = "big") {
+            return None;
+        }
+        let Catalogue {
+            lists,
+            files,
+            terms,
+            sources,
+            reasons,
+        } = &self.catalogue;
+        let mut stored_lists = Vec::new();
+        for list in lists {
+            list.store(&mut stored_lists)?;
+        }
+        let mut stored_files = Vec::new();
+        for file in files {
+            put_text(&mut stored_files, file)?;
+        }
+        let terms: Vec<StoredTerms> = terms.iter().map(StoredTerms::of).collect();
+        let sources = sources.iter().map(|source| [source.file.0, source.reason]);
+        let sources: Vec<[u32; 2]> = sources.collect();
+        let indexed = self.rules.index.records(&self.rules.records);
+        let exceptions = self.rules.exceptions.stored();
+        let subscribers = (self.bindings.bound).stored(self.bindings.records.len());
+        let models = self.models.stored();
+        let mut sections = vec![
+            Section::new(LISTS, stored_lists),
+            Section::new(FILES, stored_files),
+            Section::new(REASONS, reasons.store()?),
+            Section::new(TERMS, octets(&terms)),
+            Section::new(SOURCES, octets(&sources)),
+            Section::new(COUNTS, octets(&[StoredCounts::of(self.counts)])),
+        ];
+        self.rules.devices.store(&mut sections);
+        let rules = self.rules.records.stored(|number| {
+            // A record that nothing finds is there for its line.
+            indexed.get(number).copied().unwrap_or_default()
+        });
+        sections.extend([
+            Section::new(RULES, octets(&rules)),
+            Section::new(EXCEPTIONS, octets(&exceptions)),
+            Section::new(BINDINGS, octets(&self.bindings.records.stored(|_| true))),
+            Section::new(SUBSCRIBERS, octets(&subscribers)),
+            Section::new(MODELS, octets(&models)),
+            Section::new(NAMES, self.models.names().store()?),
+        ]);
+        Some(sections)
+    }
+
+    //--- Restoring
+
+    /// The snapshot of stored sections, which are taken out.
+    ///
+    /// Whatever the sections hold, this neither panics nor runs without end, nor
+    /// does the snapshot. That its answers are those of the snapshot that was
+    /// stored is what checksums are for.
+    ///
+    /// # Errors
+    ///
+    /// A section that is missing, or that no snapshot has.
+    pub fn restore(parts: &mut Parts) -> Result<Self, Flaw> {
+        if cfg!(target_endian = "big") {
+            return Err(Damage("is little-endian, and this machine is not").of(LISTS));
+        }
+        let catalogue = Catalogue::restore(parts)?;
+        let counts = parts.take(COUNTS)?;
+        let counts = match counts.records::<StoredCounts>() {
+            Ok([counts]) => counts.restore(),
+            _ => None,
+        };
+        let counts = counts.ok_or_else(|| Damage("is not one entry").of(COUNTS))?;
+        let devices = DeviceRules::restore(parts, catalogue.terms.len(), catalogue.sources.len())?;
+        let rules = catalogue.rules(devices, parts)?;
+        let bindings = catalogue.bindings(parts)?;
+        let names = restore_with(parts, NAMES, |octets| Texts::restore(octets.as_slice()))?;
+        let models = restore_with(parts, MODELS, |octets| {
+            TacDirectory::restore(octets.records::<StoredModel>()?, names)
+        })?;
+        Ok(Self::new(catalogue, rules, bindings, models, counts))
+    }
+}
+
+/// Reads a section, and names it in what is wrong with it.
+fn restore_with<T>(
+    parts: &mut Parts,
+    name: &'static str,
+    restore: impl FnOnce(Octets) -> Result<T, Damage>,
+) -> Result<T, Flaw> {
+    restore(parts.take(name)?).map_err(|damage| damage.of(name))
+}
+
+impl Catalogue {
+    /// What rules refer to.
+    fn restore(parts: &mut Parts) -> Result<Self, Flaw> {
+        let lists = restore_with(parts, LISTS, |octets| {
+            let mut fields = Fields::new(octets.as_slice());
+            let mut lists = Vec::new();
+            while !fields.is_empty() {
+                lists.push(List::restore(&mut fields)?);
+            }
+            match lists.len() < usize::from(u16::MAX) {
+                true => Ok(lists),
+                false => Err(Damage("has more lists than there may be")),
+            }
+        })?;
+        let files = restore_with(parts, FILES, |octets| {
+            let mut fields = Fields::new(octets.as_slice());
+            let mut files: Vec<Box<str>> = Vec::new();
+            while !fields.is_empty() {
+                files.push(fields.text()?.into());
+            }
+            Ok(files)
+        })?;
+        let reasons = restore_with(parts, REASONS, |octets| Texts::restore(octets.as_slice()))?;
+        let terms = restore_with(parts, TERMS, |octets| {
+            let terms = octets.records::<StoredTerms>()?.iter();
+            let terms = terms.map(|stored| {
+                let terms = stored.restore()?;
+                lists.get(terms.list.place()).ok_or(NO_SUCH)?;
+                Ok(terms)
+            });
+            terms.collect::<Result<Vec<Terms>, Damage>>()
+        })?;
+        let sources = restore_with(parts, SOURCES, |octets| {
+            let sources = octets.records::<[u32; 2]>()?.iter();
+            let sources = sources.map(|&[file, reason]| {
+                files.get(file as usize).ok_or(NO_SUCH)?;
+                if reason != NONE {
+                    reasons.find(reason).ok_or(NO_SUCH)?;
+                }
+                let file = FileId(file);
+                Ok(Source { file, reason })
+            });
+            sources.collect::<Result<Vec<Source>, Damage>>()
+        })?;
+        Ok(Self {
+            lists,
+            files,
+            terms,
+            sources,
+            reasons,
+        })
+    }
+
+    /// Checks that what a rule or binding refers to is there.
+    fn check(&self, rule: &StoredRule) -> Result<(), Damage> {
+        self.terms.get(rule.terms as usize).ok_or(NO_SUCH)?;
+        self.sources.get(rule.source as usize).ok_or(NO_SUCH)?;
+        Ok(())
+    }
+
+    /// What a record says, and the number of the record that follows it.
+    fn member(&self, records: &Records, entry: u32) -> Option<(Member, u32)> {
+        let record = records.find(entry)?;
+        let member = Member {
+            entry,
+            scope: records.scope(record)?,
+            number: record.terms,
+            terms: *self.terms.get(record.terms as usize)?,
+        };
+        Some((member, record.next))
+    }
+
+    /// The rules, indexed.
+    fn rules(&self, devices: DeviceRules, parts: &mut Parts) -> Result<Rules, Flaw> {
+        let mut records = Records::default();
+        let mut index = RuleIndexBuilder::default();
+        if !devices.is_empty() {
+            index.note_devices();
+        }
+        restore_with(parts, RULES, |octets| {
+            for rule in octets.records::<StoredRule>()? {
+                self.check(rule)?;
+                let scope = rule.scope()?;
+                let number = records.push(scope, rule.terms, rule.source, rule.line);
+                let number = number.ok_or(TOO_MANY)?;
+                if rule.is_indexed()
+                    && let Some(next) = index.insert(scope, number, rule.terms)
+                {
+                    records.link(number, next);
+                }
+            }
+            records.shrink();
+            Ok(())
+        })?;
+        let mut exceptions = Exceptions::default();
+        restore_with(parts, EXCEPTIONS, |octets| {
+            for exception in octets.records::<StoredException>()? {
+                let (imsi, rule) = exception.restore()?;
+                records.find(rule.number()).ok_or(NO_SUCH)?;
+                exceptions.push(imsi, rule).ok_or(TOO_MANY)?;
+            }
+            Ok(())
+        })?;
+        exceptions.finish(|rule| Some(self.member(&records, rule)?.0));
+        Ok(Rules {
+            devices,
+            records,
+            index: index.finish(),
+            exceptions,
+        })
+    }
+
+    /// The bindings, indexed.
+    fn bindings(&self, parts: &mut Parts) -> Result<Bindings, Flaw> {
+        let mut records = Records::default();
+        let mut builder = BoundBuilder::default();
+        let subscribers = parts.take(SUBSCRIBERS)?;
+        let subscribers = subscribers.records::<StoredSubscribers>();
+        let subscribers = subscribers.map_err(|damage| damage.of(SUBSCRIBERS))?;
+        restore_with(parts, BINDINGS, |octets| {
+            let bindings = octets.records::<StoredRule>()?;
+            if bindings.len() != subscribers.len() {
+                return Err(Damage("has another length than section `subscribers`"));
+            }
+            for (binding, subscribers) in bindings.iter().zip(subscribers) {
+                self.check(binding)?;
+                let number = records.push(
+                    binding.scope()?,
+                    binding.terms,
+                    binding.source,
+                    binding.line,
+                );
+                let number = number.ok_or(TOO_MANY)?;
+                if let Some(next) = builder.push(subscribers.restore()?, number) {
+                    records.link(number, next);
+                }
+            }
+            records.shrink();
+            Ok(())
+        })?;
+        let (bound, index): (Bound, _) = builder.finish(|binding| self.member(&records, binding));
+        Ok(Bindings {
+            records,
+            bound,
+            index,
+        })
+    }
+}
+
+/// What is wrong with a section of more entries than can be numbered.
+const TOO_MANY: Damage = Damage("has more entries than there may be");
+
+//----------- Small parts -----------------------------------------------------
+
+impl List {
+    /// Appends the list to their section.
+    fn store(&self, section: &mut Vec<u8>) -> Option<()> {
+        let kind = match self.kind {
+            ListKind::Rules { status } => [0, status.number(), NO_STATUS],
+            ListKind::Bindings { mismatch, on_match } => {
+                let on_match = on_match.map_or(NO_STATUS, Status::number);
+                [1, mismatch.number(), on_match]
+            }
+        };
+        section.extend_from_slice(&kind);
+        section.push(self.shadow.into());
+        section.extend_from_slice(&(self.entries as u64).to_le_bytes());
+        put_text(section, &self.name)
+    }
+
+    /// Reads the next list of their section.
+    fn restore(fields: &mut Fields<'_>) -> Result<Self, Damage> {
+        let kind = match fields.take()? {
+            [0, own, NO_STATUS] => ListKind::Rules {
+                status: status(own)?,
+            },
+            [1, mismatch, on_match] => ListKind::Bindings {
+                mismatch: status(mismatch)?,
+                on_match: match on_match {
+                    NO_STATUS => None,
+                    on_match => Some(status(on_match)?),
+                },
+            },
+            _ => return Err(UNKNOWN_KIND),
+        };
+        let shadow = match fields.take()? {
+            [0] => false,
+            [1] => true,
+            _ => return Err(UNKNOWN_KIND),
+        };
+        let entries = usize::try_from(u64::from_le_bytes(fields.take()?));
+        Ok(Self {
+            kind,
+            shadow,
+            entries: entries.map_err(|_| TOO_MANY)?,
+            name: fields.text()?.into(),
+        })
+    }
+}
+
+/// Stands for no status.
+const NO_STATUS: u8 = u8::MAX;
+
+/// What is wrong with a number that should name a kind of something.
+const UNKNOWN_KIND: Damage = Damage("has an entry of a kind that is not known");
+
+/// The status with this number.
+fn status(number: u8) -> Result<Status, Damage> {
+    let known = Status::ALL.into_iter();
+    let mut known = known.filter(|status| status.number() == number);
+    known.next().ok_or(UNKNOWN_KIND)
+}
+
+impl Counts {
+    /// The counts as an array, and where each of them stands in it.
+    fn fields(&mut self) -> [&mut usize; 8] {
+        [
+            &mut self.device_svns,
+            &mut self.devices,
+            &mut self.ranges,
+            &mut self.tacs,
+            &mut self.tac_prefixes,
+            &mut self.specials,
+            &mut self.exceptions,
+            &mut self.bindings,
+        ]
+    }
+}
+
+/// See [`Catalogue::lists`].
+const LISTS: &str = "lists";
+/// See [`Catalogue::files`].
+const FILES: &str = "files";
+/// See [`Catalogue::reasons`].
+const REASONS: &str = "reasons";
+/// See [`Catalogue::terms`].
+const TERMS: &str = "terms";
+/// See [`Catalogue::sources`].
+const SOURCES: &str = "sources";
+/// See [`Counts`].
+const COUNTS: &str = "counts";
+/// See [`Rules::records`].
+const RULES: &str = "rules";
+/// See [`Rules::exceptions`].
+const EXCEPTIONS: &str = "exceptions";
+/// See [`Bindings::records`].
+const BINDINGS: &str = "bindings";
+/// See [`Bindings::bound`].
+const SUBSCRIBERS: &str = "subscribers";
+/// The models of TACs.
+const MODELS: &str = "models";
+/// The names of makes and models.
+const NAMES: &str = "names";

@@ -1,0 +1,311 @@
+//! Snapshots in files: read and checked, and written so that there is the old
+//! file or the whole new one, whatever happens.
+//!
+//! ```text
+//! DIR/.NAME.unfinished ── write, fsync ──▶ rename ──▶ DIR/NAME ──▶ fsync of DIR
+//!         │ an error: removed
+//! ```
+//!
+//! All messages are complete: they name the file, and say what is wrong.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::equipment::Snapshot;
+use crate::snapshot::{
+    self, Contents, MAGIC, Provenance, ReadError, Sink, Source, Stored, WriteError,
+};
+use crate::time::UnixTime;
+
+//----------- Reading ---------------------------------------------------------
+
+/// Reads a snapshot, all of it into memory, and checks everything.
+///
+/// # Errors
+///
+/// A file that cannot be read, or that is no whole snapshot of this version;
+/// see [`ReadError`].
+pub fn read(path: &Path) -> Result<Stored, String> {
+    with(path, snapshot::read)
+}
+
+/// Reads a file to its end and checks all its checksums, in little memory.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn verify(path: &Path) -> Result<Contents, String> {
+    with(path, snapshot::verify)
+}
+
+/// Reads where the lists of a snapshot come from, and no more of it.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn provenance(path: &Path) -> Result<Provenance, String> {
+    with(path, snapshot::read_provenance)
+}
+
+/// Whether a file begins as a snapshot does. One that cannot be read does not.
+#[must_use]
+pub fn is_snapshot(path: &Path) -> bool {
+    let mut magic = [0; MAGIC.len()];
+    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    let read = is_file.then(|| File::open(path).and_then(|mut file| file.read_exact(&mut magic)));
+    matches!(read, Some(Ok(()))) && magic == MAGIC
+}
+
+/// Opens a file and has it read.
+fn with<T>(
+    path: &Path,
+    read: impl FnOnce(&mut FileSource) -> Result<T, ReadError<io::Error>>,
+) -> Result<T, String> {
+    let told = |why: &dyn core::fmt::Display| format!("{}: {why}", path.display());
+    let metadata = fs::metadata(path).map_err(|error| told(&plain(&error)))?;
+    // Told before opening: to open a pipe would wait for its other end.
+    if !metadata.is_file() {
+        return Err(told(&"is not a regular file"));
+    }
+    let file = File::open(path).map_err(|error| told(&plain(&error)))?;
+    read(&mut FileSource(file)).map_err(|error| told(&error))
+}
+
+/// An error of opening, in plain words.
+fn plain(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "no such file; `weir compile -o FILE` makes one".to_owned(),
+        ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    }
+}
+
+/// A file that is read.
+struct FileSource(File);
+
+impl Source for FileSource {
+    type Error = io::Error;
+
+    fn length(&mut self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read(&mut self, mut buffer: &mut [u8]) -> io::Result<usize> {
+        let mut count = 0;
+        while !buffer.is_empty() {
+            match self.0.read(buffer) {
+                Ok(0) => break,
+                Ok(read) => {
+                    count += read;
+                    buffer = buffer.get_mut(read..).unwrap_or_default();
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
+    }
+}
+
+//----------- Writing ---------------------------------------------------------
+
+/// Writes a snapshot, and puts it in the place of what was there.
+///
+/// When this returns, the file is on the disk. A process that is killed leaves
+/// the unfinished file behind, which the next one writes over.
+///
+/// # Errors
+///
+/// When anything of it cannot be written: then the file is what it was, and
+/// the unfinished one is removed. Also when another process is writing it, or
+/// what is there is something else than a snapshot.
+pub fn write(
+    path: &Path,
+    snapshot: &Snapshot,
+    provenance: &Provenance,
+    created: UnixTime,
+) -> Result<Contents, String> {
+    let told = |why: &dyn core::fmt::Display| format!("{}: {why}", path.display());
+    refuse_foreign(path)?;
+    let unfinished = unfinished(path).ok_or_else(|| told(&"is no name of a file"))?;
+    let cannot = |error: &io::Error| {
+        told(&format!(
+            "cannot be written ({}: {error}); what was there is as it was",
+            unfinished.display()
+        ))
+    };
+    let file = match open(&unfinished) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Err(told(&"is being written by another process")),
+        Err(error) => return Err(cannot(&error)),
+    };
+    let mut sink = FileSink(file);
+    let written = snapshot::write(snapshot, provenance, created, &mut sink);
+    let result = match written {
+        Ok(contents) => finish(&sink.0, &unfinished, path)
+            .map(|()| contents)
+            .map_err(|error| cannot(&error)),
+        Err(WriteError::Sink(error)) => Err(cannot(&error)),
+        Err(WriteError::Unstorable) => Err(told(&WriteError::<io::Error>::Unstorable)),
+    };
+    if result.is_err() {
+        // The error that is told is the first.
+        let _ = fs::remove_file(&unfinished);
+    }
+    result
+}
+
+/// Refuses to replace what is no snapshot: a list, most likely, whose name was
+/// given by mistake.
+///
+/// # Errors
+///
+/// If the path is that of a file with something else in it, or of no file.
+pub fn refuse_foreign(path: &Path) -> Result<(), String> {
+    match fs::metadata(path) {
+        Ok(there) if !there.is_file() => Err(format!("{}: is not a regular file", path.display())),
+        Ok(there) if there.len() > 0 && !is_snapshot(path) => Err(format!(
+            "{}: is there and is no snapshot of Weir, so it is not replaced; name another file",
+            path.display()
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The name of a file while it is written.
+fn unfinished(path: &Path) -> Option<PathBuf> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name()?);
+    name.push(".unfinished");
+    Some(path.with_file_name(name))
+}
+
+/// Opens the unfinished file for this process alone, empty; `None` if another
+/// has it.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    // Not emptied before it is locked: it may be another's.
+    let mut options = File::options();
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    // What another has finished in the meantime has another name now.
+    let there = fs::metadata(path);
+    if !there.is_ok_and(|there| file.metadata().is_ok_and(|own| own.ino() == there.ino())) {
+        return Ok(None);
+    }
+    file.set_len(0)?;
+    Ok(Some(file))
+}
+
+/// Puts a file on the disk and in its place.
+fn finish(file: &File, unfinished: &Path, path: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    fs::rename(unfinished, path)?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    File::open(dir.unwrap_or_else(|| Path::new(".")))?.sync_all()
+}
+
+/// A file that is written. Sections are large, so that no buffer is needed.
+struct FileSink(File);
+
+impl Sink for FileSink {
+    type Error = io::Error;
+
+    fn write(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.0.write_all(octets)
+    }
+}
+
+//----------- Tests -----------------------------------------------------------
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::equipment::{Builder, Status};
+
+    /// A snapshot with one list.
+    fn snapshot() -> Snapshot {
+        let mut builder = Builder::new();
+        builder.list("black", Status::Blacklisted).unwrap();
+        builder.finish()
+    }
+
+    /// Writes a snapshot to a path.
+    fn put(path: &Path) -> Result<Contents, String> {
+        write(path, &snapshot(), &Provenance::default(), UnixTime(0))
+    }
+
+    /// The names in a directory.
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_nothing_else_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.weir");
+        for _ in 0..2 {
+            let written = put(&path).unwrap();
+            let stored = read(&path).unwrap();
+            assert_eq!(stored.contents, written);
+            assert_eq!(verify(&path), Ok(written));
+            assert_eq!(stored.snapshot.lists().next().unwrap().name, "black");
+            assert_eq!(names(dir.path()), ["a.weir"]);
+        }
+        assert!(is_snapshot(&path) && !is_snapshot(dir.path()));
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(".a.weir.unfinished"), [1; 100_000]).unwrap();
+        let path = dir.path().join("a.weir");
+        let written = put(&path).unwrap();
+        assert_eq!(verify(&path), Ok(written));
+        assert_eq!(names(dir.path()), ["a.weir"]);
+    }
+
+    #[test]
+    fn what_another_writes_is_left_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.weir");
+        let others = open(&dir.path().join(".a.weir.unfinished")).unwrap();
+        let told = put(&path).unwrap_err();
+        assert!(
+            told.ends_with("a.weir: is being written by another process"),
+            "{told}"
+        );
+        drop(others);
+        put(&path).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_snapshot_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list.csv");
+        fs::write(&path, "imei\n").unwrap();
+        assert!(put(&path).unwrap_err().contains("is not replaced"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "imei\n");
+        assert!(
+            put(dir.path())
+                .unwrap_err()
+                .ends_with("is not a regular file")
+        );
+        let nowhere = dir.path().join("no/a.weir");
+        assert!(put(&nowhere).unwrap_err().contains("cannot be written"));
+        assert!(read(&nowhere).unwrap_err().contains("no such file"));
+    }
+}
