@@ -11,7 +11,7 @@ set -euo pipefail
 tools=$(cd "$(dirname "$0")" && pwd)
 cd "$tools/.."
 
-steps=(fmt clippy core doc shell interop sctp fuzz bench instructions)
+steps=(fmt clippy core doc shell interop sctp fuzz bench load instructions)
 
 # Long enough to show that each target runs and finds nothing at once; real
 # fuzzing is tools/fuzz/run with more seconds.
@@ -80,6 +80,17 @@ step_sctp() {
 
 step_fuzz() {
     tools/fuzz/run "$fuzz_seconds"
+}
+
+# The load generator, and that it finds every answer right; figures of so short
+# runs mean nothing.
+step_load() {
+    local manifest=tools/load/Cargo.toml
+    cargo fmt --check --manifest-path "$manifest"
+    cargo clippy --all-targets --manifest-path "$manifest" -- -D warnings
+    cargo test --manifest-path "$manifest"
+    # No open loop: its rate may be too high for a busy machine.
+    LOADS=closed tools/load/run 1 0.5
 }
 
 step_bench() {
