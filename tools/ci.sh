@@ -11,7 +11,7 @@ set -euo pipefail
 tools=$(cd "$(dirname "$0")" && pwd)
 cd "$tools/.."
 
-steps=(fmt clippy core doc shell interop sctp fuzz bench load instructions)
+steps=(fmt clippy core doc shell memory interop sctp fuzz bench load instructions)
 
 # Long enough to show that each target runs and finds nothing at once; real
 # fuzzing is tools/fuzz/run with more seconds.
@@ -59,6 +59,16 @@ step_shell() {
         --exclude-dir target --exclude-dir corpus --exclude-dir artifacts | sort)
     echo "shellcheck: ${scripts[*]}"
     shellcheck "${scripts[@]}"
+}
+
+# The unsafe code of the core (mappings, prefetches, comparisons of whole lines)
+# under valgrind's memory checker; that of SCTP needs a kernel that has it.
+step_memory() {
+    local tests
+    tests=$(cargo test --lib --no-run --message-format json |
+        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+    valgrind --quiet --error-exitcode=9 "$tests" --test-threads 1 \
+        equipment::devices::pages equipment::devices::line equipment::devices::processor
 }
 
 step_interop() {
