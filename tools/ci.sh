@@ -25,7 +25,7 @@ guest_seconds=300
 
 # Crates that the core must be built without: it has no socket, no task and no
 # terminal.
-shell_crates='libc|tokio|tokio-rustls|tokio-util|mio|rustls|socket2|x509-parser|clap|notify|tracing-subscriber'
+shell_crates='tokio|tokio-rustls|tokio-util|mio|rustls|socket2|x509-parser|clap|notify|tracing-subscriber'
 
 step_fmt() {
     cargo fmt --check
