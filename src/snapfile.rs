@@ -119,7 +119,8 @@ impl Source for FileSource {
 /// # Errors
 ///
 /// When anything of it cannot be written: then the file is what it was, and
-/// the unfinished one is removed. Also when another process is writing it, or
+/// the unfinished one is removed; only if the directory cannot be brought to
+/// the disk, the new file is there already, and the error says so. Also when another process is writing it, or
 /// what is there is something else than a snapshot.
 pub fn write(
     path: &Path,
@@ -143,18 +144,25 @@ pub fn write(
     };
     let mut sink = FileSink(file);
     let written = snapshot::write(snapshot, provenance, created, &mut sink);
-    let result = match written {
-        Ok(contents) => finish(&sink.0, &unfinished, path)
-            .map(|()| contents)
+    let placed = match written {
+        Ok(contents) => place(&sink.0, &unfinished, path)
+            .map(|dir| (contents, dir))
             .map_err(|error| cannot(&error)),
         Err(WriteError::Sink(error)) => Err(cannot(&error)),
         Err(WriteError::Unstorable) => Err(told(&WriteError::<io::Error>::Unstorable)),
     };
-    if result.is_err() {
+    let (contents, dir) = placed.inspect_err(|_| {
         // The error that is told is the first.
         let _ = fs::remove_file(&unfinished);
-    }
-    result
+    })?;
+    // The new file is in its place by now, whatever comes of this.
+    dir.sync_all().map_err(|error| {
+        told(&format!(
+            "is written, but its directory cannot be brought to the disk ({error}); after a power \
+             loss the old file may be back, so write it again"
+        ))
+    })?;
+    Ok(contents)
 }
 
 /// Refuses to replace what is no snapshot: a list, most likely, whose name was
@@ -206,12 +214,14 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     Ok(Some(file))
 }
 
-/// Puts a file on the disk and in its place.
-fn finish(file: &File, unfinished: &Path, path: &Path) -> io::Result<()> {
+/// Puts a file on the disk and in its place; returns the directory, which knows
+/// of it once it is on the disk, too.
+fn place(file: &File, unfinished: &Path, path: &Path) -> io::Result<File> {
     file.sync_all()?;
-    fs::rename(unfinished, path)?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    File::open(dir.unwrap_or_else(|| Path::new(".")))?.sync_all()
+    let dir = File::open(dir.unwrap_or_else(|| Path::new(".")))?;
+    fs::rename(unfinished, path)?;
+    Ok(dir)
 }
 
 /// A file that is written. Sections are large, so that no buffer is needed.
