@@ -5,7 +5,6 @@ use bytemuck::{Pod, Zeroable};
 use super::line::{Cells, Line};
 use super::mix::{Mix, Seeds};
 use super::pages::Lines;
-use super::processor::prefetch;
 use crate::equipment::Tac;
 
 /// Where the devices of a TAC stand.
@@ -113,31 +112,40 @@ impl Entry {
     }
 }
 
-/// Entries by TAC, by open addressing.
+/// Entries by TAC, in lines of four.
+///
+/// An entry stands in the line that its TAC is scattered to or, where that is
+/// full, in one of the next. Half of the room stays free, so that hardly a
+/// search leaves its line: one that ends here for one TAC and there for the
+/// next costs more than the memory, as no processor guesses where.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Directory {
-    /// Four entries a line; the last search ends with an empty one or with the
-    /// last one.
+    /// The lines, filled from their first entry on; the last search ends with a
+    /// line that is not full or with the last one.
     lines: Lines,
-    /// Where searches begin: at so many entries; none if 0.
+    /// Where searches begin: at so many lines; none if 0.
     homes: u64,
     /// How TACs are scattered.
     mix: Mix<27>,
 }
 
+/// Octets that stay in the second cache of a core while others come and go.
+const CACHED: usize = 256 * 1024;
 /// Entries of a line.
 const ENTRIES: usize = 4;
-/// How many entries too far a TAC may stand on average before other factors are
-/// tried; at a load of two thirds it is one.
-const DISPLACEMENT_MAX: usize = 8;
-/// How many entries too far it takes to speak of an average.
-const DISPLACEMENT_FREE: usize = 1000;
+/// How many entries a line is meant to have: one in twenty overflows.
+const FILL: usize = 2;
+/// One entry of so many may be a line too far before other factors are tried;
+/// where TACs have no pattern one in twenty is.
+const DISPLACED_MAX: usize = 4;
+/// How many lines too far it takes to speak of a share.
+const DISPLACED_FREE: usize = 1000;
 
 impl Directory {
     /// A directory of these entries, with the first of the seeds that scatters
     /// them well.
     pub(super) fn build(entries: &[Entry], seeds: Seeds) -> Self {
-        let limit = DISPLACEMENT_FREE + DISPLACEMENT_MAX * entries.len();
+        let limit = DISPLACED_FREE + entries.len() / DISPLACED_MAX;
         let built = seeds.pick(|seed, is_last| {
             let limit = if is_last { usize::MAX } else { limit };
             Self::try_build(entries, seed, limit)
@@ -145,31 +153,36 @@ impl Directory {
         built.unwrap_or_default()
     }
 
-    /// A directory in which entries stand no more than `limit` too far in sum.
+    /// A directory in which entries stand no more than `limit` lines too far in
+    /// sum.
     fn try_build(entries: &[Entry], seed: u64, limit: usize) -> Option<Self> {
-        let homes = entries.len() + entries.len() / 2;
+        let homes = entries.len().div_ceil(FILL);
         let mut this = Self {
-            lines: Lines::with_room(homes / ENTRIES + 2),
+            lines: Lines::with_room(homes + 1),
             homes: homes as u64,
             mix: Mix::new(seed),
         };
-        this.lines.extend(homes.div_ceil(ENTRIES));
+        this.lines.extend(homes);
         let mut displaced = 0;
         for &entry in entries {
-            let mut place = this.home(entry.tac());
-            while this.all().get(place).is_some_and(|entry| entry.tac != 0) {
-                place += 1;
+            let mut number = this.home(entry.tac());
+            loop {
+                if number >= this.lines.len() {
+                    this.lines.extend(1);
+                }
+                let Some(line) = this.lines.get_mut(number) else {
+                    break;
+                };
+                let line: &mut [Entry; ENTRIES] = bytemuck::cast_mut(line);
+                if let Some(empty) = line.iter_mut().find(|entry| entry.tac == 0) {
+                    *empty = entry;
+                    break;
+                }
+                number += 1;
                 displaced += 1;
                 if displaced > limit {
                     return None;
                 }
-            }
-            if place >= this.all().len() {
-                this.lines.extend(1);
-            }
-            let all: &mut [Entry] = bytemuck::cast_slice_mut(&mut this.lines);
-            if let Some(empty) = all.get_mut(place) {
-                *empty = entry;
             }
         }
         this.lines.shrink();
@@ -187,7 +200,6 @@ impl Directory {
     }
 
     /// The entries, empty ones among them.
-    #[inline]
     pub(super) fn all(&self) -> &[Entry] {
         bytemuck::cast_slice(&self.lines)
     }
@@ -198,7 +210,14 @@ impl Directory {
         self.homes == 0
     }
 
-    /// Where the search for a TAC begins.
+    /// Whether it is too large to be at hand in the second cache, so that its
+    /// entries are worth being fetched ahead.
+    #[inline]
+    pub(super) fn is_large(&self) -> bool {
+        self.lines.len() > CACHED / size_of::<Line>()
+    }
+
+    /// The line where the search for a TAC begins.
     #[inline]
     fn home(&self, tac: u32) -> usize {
         let place = u128::from(self.mix.apply(u64::from(tac))) * u128::from(self.homes);
@@ -208,25 +227,27 @@ impl Directory {
     /// Has the entry of a TAC fetched.
     #[inline]
     pub(super) fn prefetch(&self, tac: u32) {
-        if let Some(entry) = self.all().get(self.home(tac)) {
-            prefetch(entry);
+        if let Some(line) = self.lines.get(self.home(tac)) {
+            line.prefetch();
         }
     }
 
     /// The entry of a TAC.
     #[inline]
     pub(super) fn find(&self, tac: u32) -> Option<Entry> {
-        let entries = self.all();
-        let mut place = self.home(tac);
+        let mut number = self.home(tac);
         loop {
-            let entry = *entries.get(place)?;
+            let line: &[Entry; ENTRIES] = bytemuck::cast_ref(self.lines.get(number)?);
+            // Which of the four it is decides no branch.
+            let [_, second, third, fourth] = line.map(|entry| usize::from(entry.tac == tac + 1));
+            let entry = *line.get(second | third << 1 | fourth * 3)?;
             if entry.tac == tac + 1 {
                 return Some(entry);
             }
-            if entry.tac == 0 {
+            if line[ENTRIES - 1].tac == 0 {
                 return None;
             }
-            place += 1;
+            number += 1;
         }
     }
 
@@ -287,7 +308,9 @@ mod tests {
             .collect();
         let entry = |&tac: &u32| Entry::new(tac, tac, extents_of_one_line());
         let entries: Vec<Entry> = tacs.iter().map(entry).collect();
-        assert!(Directory::try_build(&entries, seeds.nth(0), 8 * entries.len()).is_none());
+        assert!(
+            Directory::try_build(&entries, seeds.nth(0), entries.len() / DISPLACED_MAX).is_none()
+        );
         let directory = Directory::build(&entries, seeds);
         assert_eq!(directory.mix, Mix::new(seeds.nth(1)));
         assert!(tacs.iter().all(|&tac| directory.find(tac).is_some()));

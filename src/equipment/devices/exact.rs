@@ -6,7 +6,6 @@ use rustc_hash::FxHashMap;
 use super::line::Line;
 use super::mix::{Mix, Seeds};
 use super::pages::Lines;
-use super::processor::prefetch;
 
 /// Devices with classes, by open addressing.
 #[derive(Clone, Debug, Default)]
@@ -172,11 +171,17 @@ impl Exact {
         (place >> 64) as usize
     }
 
-    /// Has the line fetched that the search for a device begins in.
+    /// The line that the search for a device begins in.
     #[inline]
-    pub(super) fn prefetch(&self, key: u64) {
-        if let Some(word) = self.words().get(self.home(key)) {
-            prefetch(word);
+    pub(super) fn line(&self, key: u64) -> Option<&Line> {
+        self.words.get(self.home(key) / WORDS)
+    }
+
+    /// Has that line fetched.
+    #[inline]
+    fn prefetch(&self, key: u64) {
+        if let Some(line) = self.line(key) {
+            line.prefetch();
         }
     }
 

@@ -272,21 +272,10 @@ impl<L: Layout> Table<L> {
         Some((self.lines.get(line as usize)?, remainder))
     }
 
-    /// Has the line of a device fetched.
+    /// What a line says of the device with this remainder.
     #[inline]
-    pub(super) fn prefetch(&self, key: u64) {
-        if let Some((line, _)) = self.locate(key) {
-            line.prefetch();
-        }
-    }
-
-    /// What the table says of a device.
-    #[inline]
-    pub(super) fn find(&self, key: u64) -> Found {
-        match self.locate(key) {
-            Some((line, remainder)) => find::<L>(line, remainder, self.class_bits),
-            None => Found::Absent,
-        }
+    pub(super) fn look(&self, line: &Line, remainder: u64) -> Found {
+        find::<L>(line, remainder, self.class_bits)
     }
 
     /// Where a device stands among all slots, if it does.

@@ -72,13 +72,15 @@ pub(super) enum Rest {
 /// A line where nothing stands.
 static EMPTY: Line = Line::EMPTY;
 
-/// A cell or a slot where a device of a TAC stands if it does.
+/// Where a device stands if it does.
 #[derive(Clone, Copy, Debug)]
 enum Spot<'a> {
     /// A cell of a line, and how that is cut.
     Cell(&'a Line, Cells, u8),
     /// A remainder in a line, and the bits of its class.
     Slot(&'a Line, u64, u32),
+    /// A line of the rest, and the remainder in it if it has slots.
+    Rest(&'a Line, u64),
 }
 
 impl Devices {
@@ -99,37 +101,60 @@ impl Devices {
     /// The same, wherever devices stand.
     #[inline(never)]
     fn find_in_all(&self, device: u64) -> Option<u32> {
-        let found = match self.entry(device) {
-            Some(entry) => self.spot(entry, device % SERIALS).look(),
-            None => self.look_in_rest(device),
-        };
-        self.resolve(device, found)
+        self.look(device, self.locate(device))
     }
 
-    /// What was found, and where that is not known, what the exact table says.
-    #[inline]
-    fn resolve(&self, device: u64, found: Found) -> Option<u32> {
-        match found {
+    /// Where a device stands if it does.
+    #[inline(always)]
+    fn locate(&self, device: u64) -> Spot<'_> {
+        match self.entry(device) {
+            Some(entry) => self.spot(entry, device % SERIALS),
+            None => self.spot_in_rest(device),
+        }
+    }
+
+    /// What stands there of a device, and where that is not known, what the
+    /// exact table says.
+    #[inline(always)]
+    fn look(&self, device: u64, spot: Spot<'_>) -> Option<u32> {
+        match self.found(device, spot) {
             Found::Absent => None,
             Found::Class(class) => Some(class),
             Found::Elsewhere => self.exact.find(device),
         }
     }
 
-    /// What the table of the rest says.
-    #[inline]
-    fn look_in_rest(&self, device: u64) -> Found {
-        match &self.rest {
-            Rest::Empty => Found::Absent,
-            Rest::Words(words) => words.find(device).map_or(Found::Absent, Found::Class),
-            Rest::Slots24(table) => table.find(device),
-            Rest::Slots28(table) => table.find(device),
-            Rest::Slots32(table) => table.find(device),
+    /// What stands there of a device.
+    #[inline(always)]
+    fn found(&self, device: u64, spot: Spot<'_>) -> Found {
+        match spot {
+            Spot::Cell(line, cells, cell) => look_in_cell(line, cells, cell),
+            Spot::Slot(line, remainder, bits) => quotient::find::<Slots16>(line, remainder, bits),
+            Spot::Rest(line, remainder) => match &self.rest {
+                Rest::Empty => Found::Absent,
+                Rest::Words(words) => words.find(device).map_or(Found::Absent, Found::Class),
+                Rest::Slots24(table) => table.look(line, remainder),
+                Rest::Slots28(table) => table.look(line, remainder),
+                Rest::Slots32(table) => table.look(line, remainder),
+            },
         }
     }
 
+    /// Where a device stands whose TAC has no structure of its own.
+    #[inline(always)]
+    fn spot_in_rest(&self, device: u64) -> Spot<'_> {
+        let (line, remainder) = match &self.rest {
+            Rest::Empty => (&EMPTY, 0),
+            Rest::Words(words) => (words.line(device).unwrap_or(&EMPTY), 0),
+            Rest::Slots24(table) => table.locate(device).unwrap_or((&EMPTY, 0)),
+            Rest::Slots28(table) => table.locate(device).unwrap_or((&EMPTY, 0)),
+            Rest::Slots32(table) => table.locate(device).unwrap_or((&EMPTY, 0)),
+        };
+        Spot::Rest(line, remainder)
+    }
+
     /// The structure of the TAC of a device, if it has one.
-    #[inline]
+    #[inline(always)]
     fn entry(&self, device: u64) -> Option<Entry> {
         match self.directory.is_empty() {
             true => None,
@@ -141,7 +166,7 @@ impl Devices {
     ///
     /// Whether a dense TAC has a line for it is not decided by a branch, which
     /// nobody could predict.
-    #[inline]
+    #[inline(always)]
     fn spot(&self, entry: Entry, serial: u64) -> Spot<'_> {
         match entry.extent() {
             Extent::Hashed(lines, mix) => {
@@ -202,62 +227,61 @@ impl Devices {
     /// be gone again before they are looked up.
     #[inline]
     pub fn prefetch(&self, devices: impl Iterator<Item = u64> + Clone) {
-        if self.directory.is_empty() {
-            for device in devices {
-                self.prefetch_rest(device);
+        if self.directory.is_large() {
+            for device in devices.clone() {
+                self.directory.prefetch(tac(device));
             }
-            return;
-        }
-        for device in devices.clone() {
-            self.directory.prefetch(tac(device));
         }
         for device in devices {
-            match self.directory.find(tac(device)) {
-                Some(entry) => self.spot(entry, device % SERIALS).prefetch(),
-                None => self.prefetch_rest(device),
-            }
-        }
-    }
-
-    /// Has the line of a device fetched whose TAC has no structure of its own.
-    #[inline]
-    fn prefetch_rest(&self, device: u64) {
-        match &self.rest {
-            Rest::Empty => {}
-            Rest::Words(words) => words.prefetch(device),
-            Rest::Slots24(table) => table.prefetch(device),
-            Rest::Slots28(table) => table.prefetch(device),
-            Rest::Slots32(table) => table.prefetch(device),
+            self.locate(device).prefetch();
         }
     }
 
     /// The classes of many devices, with the place of each among them. As
     /// [`prefetch`](Self::prefetch) and then one after the other, but what the
-    /// first has found out of a device's TAC the second need not.
+    /// first has found out of a device's TAC the second need not, and of more
+    /// than [`BATCH`] devices the next ones are fetched while some are looked
+    /// at.
     #[inline]
     pub fn find_batch(&self, devices: &[u64], mut found: impl FnMut(usize, Option<u32>)) {
-        let mut spots = [const { None }; BATCH];
-        for (batch, devices) in devices.chunks(BATCH).enumerate() {
-            if !self.directory.is_empty() {
-                for &device in devices {
-                    self.directory.prefetch(tac(device));
-                }
+        let (first, rest) = devices.split_at(devices.len().min(BATCH));
+        self.prefetch_tacs(first);
+        let mut spots = [Spot::Rest(&EMPTY, 0); BATCH];
+        for (spot, &device) in spots.iter_mut().zip(first) {
+            *spot = self.locate(device);
+            spot.prefetch();
+        }
+        let mut number = 0;
+        let mut batch = first;
+        for next in rest.chunks(BATCH) {
+            self.prefetch_tacs(next);
+            // One is looked at, another one is asked for: so the memory is
+            // never idle, nor is it waited for.
+            for ((spot, &device), &next) in spots.iter_mut().zip(batch).zip(next) {
+                found(number, self.look(device, *spot));
+                number += 1;
+                *spot = self.locate(next);
+                spot.prefetch();
             }
-            for (spot, &device) in spots.iter_mut().zip(devices) {
-                *spot = self
-                    .entry(device)
-                    .map(|entry| self.spot(entry, device % SERIALS));
-                match spot {
-                    Some(spot) => spot.prefetch(),
-                    None => self.prefetch_rest(device),
-                }
+            let left = batch.get(next.len()..).unwrap_or_default();
+            for (spot, &device) in spots.iter().skip(next.len()).zip(left) {
+                found(number, self.look(device, *spot));
+                number += 1;
             }
-            for (place, (spot, &device)) in spots.iter().zip(devices).enumerate() {
-                let looked = match spot {
-                    Some(spot) => spot.look(),
-                    None => self.look_in_rest(device),
-                };
-                found(batch * BATCH + place, self.resolve(device, looked));
+            batch = next;
+        }
+        for (spot, &device) in spots.iter().zip(batch) {
+            found(number, self.look(device, *spot));
+            number += 1;
+        }
+    }
+
+    /// Has the entries of the TACs of devices fetched.
+    #[inline]
+    fn prefetch_tacs(&self, devices: &[u64]) {
+        if self.directory.is_large() {
+            for &device in devices {
+                self.directory.prefetch(tac(device));
             }
         }
     }
@@ -270,22 +294,15 @@ impl Devices {
     pub fn place(&self, device: u64) -> Option<usize> {
         let cells = self.dense.len() * CELLS_MAX;
         let slots = cells + self.hashed.len() * Slots16::SLOTS;
-        // Whose class is elsewhere has its place there, as it need not have
-        // one here.
-        let (found, place) = match self.directory.find(tac(device)) {
-            Some(entry) => {
-                let spot = self.spot(entry, device % SERIALS);
-                let place = match spot {
-                    Spot::Cell(line, _, cell) => {
-                        place_in(&self.dense, line).map(|line| line * CELLS_MAX + usize::from(cell))
-                    }
-                    Spot::Slot(line, remainder, bits) => place_in(&self.hashed, line)
-                        .zip(quotient::slot::<Slots16>(line, remainder, bits))
-                        .map(|(line, slot)| cells + line * Slots16::SLOTS + slot),
-                };
-                (spot.look(), place)
+        let spot = self.locate(device);
+        let place = match spot {
+            Spot::Cell(line, _, cell) => {
+                place_in(&self.dense, line).map(|line| line * CELLS_MAX + usize::from(cell))
             }
-            None => {
+            Spot::Slot(line, remainder, bits) => place_in(&self.hashed, line)
+                .zip(quotient::slot::<Slots16>(line, remainder, bits))
+                .map(|(line, slot)| cells + line * Slots16::SLOTS + slot),
+            Spot::Rest(..) => {
                 let slot = match &self.rest {
                     Rest::Empty => None,
                     Rest::Words(words) => words.slot(device),
@@ -293,12 +310,14 @@ impl Devices {
                     Rest::Slots28(table) => table.slot(device),
                     Rest::Slots32(table) => table.slot(device),
                 };
-                (self.look_in_rest(device), slot.map(|slot| slots + slot))
+                slot.map(|slot| slots + slot)
             }
         };
-        match found {
+        match self.found(device, spot) {
             Found::Absent => None,
             Found::Class(_) => place,
+            // Whose class is elsewhere has its place there, as it need not have
+            // one here.
             Found::Elsewhere => Some(slots + self.rest_slots() + self.exact.slot(device)?),
         }
     }
@@ -429,21 +448,18 @@ impl Spot<'_> {
     /// Has the line fetched.
     #[inline]
     fn prefetch(self) {
-        let (Self::Cell(line, ..) | Self::Slot(line, ..)) = self;
+        let (Self::Cell(line, ..) | Self::Slot(line, ..) | Self::Rest(line, ..)) = self;
         line.prefetch();
     }
+}
 
-    /// What stands there.
-    #[inline]
-    fn look(self) -> Found {
-        match self {
-            Self::Cell(line, cells, cell) => match line.cell(cells, cell) {
-                0 => Found::Absent,
-                class if class > quotient::classes(cells.bits()) => Found::Elsewhere,
-                class => Found::Class(class as u32),
-            },
-            Self::Slot(line, remainder, bits) => quotient::find::<Slots16>(line, remainder, bits),
-        }
+/// What a cell of a line holds.
+#[inline]
+fn look_in_cell(line: &Line, cells: Cells, cell: u8) -> Found {
+    match line.cell(cells, cell) {
+        0 => Found::Absent,
+        class if class > quotient::classes(cells.bits()) => Found::Elsewhere,
+        class => Found::Class(class as u32),
     }
 }
 
@@ -451,7 +467,7 @@ impl Spot<'_> {
 fn cell_serials(number: u64, line: &Line, cells: Cells) -> impl Iterator<Item = (u64, u32)> {
     (0..cells.count()).filter_map(move |cell| {
         let serial = number * u64::from(cells.count()) + u64::from(cell);
-        match (Spot::Cell(line, cells, cell as u8)).look() {
+        match look_in_cell(line, cells, cell as u8) {
             Found::Class(class) => Some((serial, class)),
             Found::Absent | Found::Elsewhere => None,
         }
