@@ -8,7 +8,7 @@
 //! | TACs | structure | bytes a device |
 //! |---|---|---|
 //! | with runs of consecutive serial numbers | dense: two to four bits a serial number, 128 to 256 of them a line | 0.25 and up |
-//! | with thousands of scattered devices | hashed: the line by a hash of the serial number, 31 slots of 16 bits | 2.7 |
+//! | with thousands of scattered devices | hashed: the line by a hash of the serial number, 31 slots of 16 bits | 2.8 |
 //! | with few | rest: one table for all of them, the line by a hash of the device, slots of 24, 28 or 32 bits | 4.0 to 6 |
 //! | with few, and few of them | rest: one table of whole words | 16 |
 //!
