@@ -17,7 +17,8 @@ use core::fmt;
 
 use thiserror::Error;
 
-use super::{Masked, Tac, number, strip_prefix};
+use super::digits::{luhn, number};
+use super::{Masked, Tac, strip_prefix};
 
 //----------- Imei ------------------------------------------------------------
 
@@ -48,34 +49,21 @@ impl Imei {
         let digits = strip_prefix(text, "imei-")
             .or_else(|| strip_prefix(text, "imeisv-"))
             .unwrap_or(text);
-        if digits.is_empty() {
-            return Err(ImeiError::Empty);
-        }
-        // A foreign character tells more than a wrong length does, but only
-        // near the front: nobody wants it searched in a very long value.
-        let front = digits.get(..MAX_DIGITS).unwrap_or(digits);
-        if let Some(at) = front.iter().position(|byte| !byte.is_ascii_digit()) {
-            let column = text.len() - digits.len() + at + 1;
-            return Err(ImeiError::Digit { column });
-        }
-        let (Some((device, rest)), true) = (
-            digits.split_at_checked(Device::DIGITS),
-            digits.len() <= MAX_DIGITS,
-        ) else {
-            return Err(ImeiError::Length(digits.len()));
+        let read = || {
+            let (device, rest) = digits.split_at_checked(Device::DIGITS)?;
+            let device = Device::from_digits(device)?;
+            let (svn, check_digit) = match *rest {
+                [] => (None, CheckDigit::Absent),
+                [digit @ b'0'..=b'9'] => (None, CheckDigit::classify(device, digit - b'0')),
+                [..] => (Some(Svn::from_digits(rest)?), CheckDigit::Absent),
+            };
+            Some(Self {
+                device,
+                svn,
+                check_digit,
+            })
         };
-        let Some(device) = Device::from_digits(device) else {
-            return Err(ImeiError::Length(digits.len()));
-        };
-        let (svn, check_digit) = match *rest {
-            [digit] => (None, CheckDigit::classify(device, digit - b'0')),
-            [..] => (Svn::from_digits(rest), CheckDigit::Absent),
-        };
-        Ok(Self {
-            device,
-            svn,
-            check_digit,
-        })
+        read().ok_or_else(|| ImeiError::of(text, digits))
     }
 
     /// The IMEI for a log: its TAC, the serial number hidden.
@@ -148,24 +136,7 @@ impl Device {
     /// (TS 23.003 annex B, the Luhn formula).
     #[must_use]
     pub fn check_digit(self) -> u8 {
-        let mut sum = 0;
-        let mut rest = self.0;
-        for position in 0..Self::DIGITS {
-            let digit = rest % 10;
-            rest /= 10;
-            // From the right, every other digit is doubled, and the digits of
-            // the doubled number are added: 2 · 7 = 14 gives 5, as 14 − 9 does.
-            sum += match (position % 2, digit) {
-                (0, 0..=4) => digit * 2,
-                (0, _) => digit * 2 - 9,
-                _ => digit,
-            };
-        }
-        match sum % 10 {
-            0 => 0,
-            // Below 10, so nothing is lost.
-            last => (10 - last) as u8,
-        }
+        luhn(self.0)
     }
 
     /// The device for a log: its TAC, the serial number hidden.
@@ -278,6 +249,25 @@ pub enum ImeiError {
         /// Where it stands, from 1; a prefix counts.
         column: usize,
     },
+}
+
+impl ImeiError {
+    /// What is wrong with these digits of a text.
+    #[cold]
+    fn of(text: &[u8], digits: &[u8]) -> Self {
+        if digits.is_empty() {
+            return Self::Empty;
+        }
+        // A foreign character tells more than a wrong length does, but only
+        // near the front: nobody wants it searched in a very long value.
+        let front = digits.get(..MAX_DIGITS).unwrap_or(digits);
+        match front.iter().position(|byte| !byte.is_ascii_digit()) {
+            Some(at) => Self::Digit {
+                column: text.len() - digits.len() + at + 1,
+            },
+            None => Self::Length(digits.len()),
+        }
+    }
 }
 
 /// The longest form, an IMEISV.

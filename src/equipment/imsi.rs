@@ -4,7 +4,8 @@ use core::fmt;
 
 use thiserror::Error;
 
-use super::{Masked, number, strip_prefix};
+use super::digits::number;
+use super::{Masked, strip_prefix};
 
 //----------- Imsi ------------------------------------------------------------
 
@@ -32,19 +33,10 @@ impl Imsi {
     /// Anything else is an [`ImsiError`], which says what is wrong.
     pub fn parse(text: &[u8]) -> Result<Self, ImsiError> {
         let digits = strip_prefix(text, "imsi-").unwrap_or(text);
-        if digits.is_empty() {
-            return Err(ImsiError::Empty);
-        }
-        let front = digits.get(..Self::MAX_DIGITS).unwrap_or(digits);
-        if let Some(at) = front.iter().position(|byte| !byte.is_ascii_digit()) {
-            let column = text.len() - digits.len() + at + 1;
-            return Err(ImsiError::Digit { column });
-        }
-        match number(digits) {
-            Some(number) if (Self::MIN_DIGITS..=Self::MAX_DIGITS).contains(&digits.len()) => {
-                Ok(Self((digits.len() as u64) << LENGTH_SHIFT | number))
-            }
-            _ => Err(ImsiError::Length(digits.len())),
+        let fits = (Self::MIN_DIGITS..=Self::MAX_DIGITS).contains(&digits.len());
+        match number(digits).filter(|_| fits) {
+            Some(number) => Ok(Self((digits.len() as u64) << LENGTH_SHIFT | number)),
+            None => Err(ImsiError::of(text, digits)),
         }
     }
 
@@ -120,6 +112,23 @@ pub enum ImsiError {
         /// Where it stands, from 1; a prefix counts.
         column: usize,
     },
+}
+
+impl ImsiError {
+    /// What is wrong with these digits of a text.
+    #[cold]
+    fn of(text: &[u8], digits: &[u8]) -> Self {
+        if digits.is_empty() {
+            return Self::Empty;
+        }
+        let front = digits.get(..Imsi::MAX_DIGITS).unwrap_or(digits);
+        match front.iter().position(|byte| !byte.is_ascii_digit()) {
+            Some(at) => Self::Digit {
+                column: text.len() - digits.len() + at + 1,
+            },
+            None => Self::Length(digits.len()),
+        }
+    }
 }
 
 /// Where the number of digits begins.

@@ -20,6 +20,7 @@ mod builder;
 mod crowd;
 mod device_rules;
 pub mod devices;
+mod digits;
 mod directory;
 mod imei;
 mod imsi;
@@ -72,27 +73,13 @@ impl fmt::Display for Masked {
     }
 }
 
-/// Reads ASCII decimal digits as a number.
-///
-/// `None` if there is no digit, anything but a digit, or so many digits that
-/// the number could leave an `u64` (more than 19).
-fn number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || digits.len() > 19 {
+/// Splits an ASCII prefix off, whatever its case.
+#[inline]
+fn strip_prefix<'a>(bytes: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
+    // Most have none, and no prefix begins with a digit.
+    if bytes.first().is_none_or(u8::is_ascii_digit) {
         return None;
     }
-    let mut number = 0u64;
-    for &byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        number = number * 10 + u64::from(digit);
-    }
-    Some(number)
-}
-
-/// Splits an ASCII prefix off, whatever its case.
-fn strip_prefix<'a>(bytes: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
     let (head, rest) = bytes.split_at_checked(prefix.len())?;
     head.eq_ignore_ascii_case(prefix.as_bytes()).then_some(rest)
 }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::number;
+use super::digits::number;
 
 //----------- Tac -------------------------------------------------------------
 
