@@ -8,6 +8,7 @@
 //! fault: an M bit that differs from the standard's is accepted, and a V bit
 //! that differs makes it another AVP.
 
+use super::key_table::KeyTable;
 use crate::wire::code::AvpKey;
 use crate::wire::dictionary::{self, AvpDefinition};
 use crate::wire::{AVPS_MAX, Avp, Avps, Culprit, Fault};
@@ -35,49 +36,78 @@ pub type Rule = (&'static AvpDefinition, Occurs);
 pub struct Grammar<const N: usize> {
     /// The AVPs in the order of the standard's table.
     rules: [Rule; N],
-    /// `hash(key)` to position + 1, 0 for none. Collision-free by
-    /// construction, so that looking an AVP up costs one comparison.
-    slots: [u8; SLOTS],
-    /// The multiplier that makes `slots` collision-free.
-    multiplier: u32,
+    /// The same, found by code and vendor.
+    lines: KeyTable<Line>,
+    /// A bit for each AVP that must be there, by position.
+    required: u32,
 }
 
-/// Size of the slot table: sixteen times the largest grammar, so that a
-/// collision-free multiplier is found at once.
-const SLOTS: usize = 256;
+/// One line of a command's table as the walk needs it.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    /// How often the AVP may occur.
+    occurs: Occurs,
+    /// Its position in the table.
+    position: u8,
+    /// Fewest octets of its data.
+    len_min: u8,
+    /// Most octets of its data, as far as there are octets in a message.
+    len_max: u32,
+}
 
 impl<const N: usize> Grammar<N> {
     /// A grammar of these rules. Evaluated at compile time.
     ///
     /// # Panics
     ///
-    /// When two rules name the same AVP. As grammars are constants, that is a
-    /// compile error.
+    /// When two rules name the same AVP, or there are more than 32. As grammars
+    /// are constants, that is a compile error.
     #[must_use]
+    #[allow(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        reason = "evaluated at compile time, for at most 32 rules"
+    )]
     pub const fn new(rules: [Rule; N]) -> Self {
-        let mut multiplier = 0x9e37_79b1u32;
-        let mut tries = 10_000u32;
-        while let Some(left) = tries.checked_sub(1) {
-            if let Some(slots) = place(&rules, multiplier) {
-                return Self {
-                    rules,
-                    slots,
-                    multiplier,
-                };
+        assert!(N <= 32, "a bit for each rule");
+        let mut required = 0;
+        let mut lines = [(
+            AvpKey::ietf(0),
+            Line {
+                occurs: Occurs::Any,
+                position: 0,
+                len_min: 0,
+                len_max: 0,
+            },
+        ); N];
+        let mut position = 0;
+        while position < N {
+            let (avp, occurs) = rules[position];
+            if matches!(occurs, Occurs::Once | Occurs::AtLeastOnce) {
+                required |= 1 << position;
             }
-            multiplier = multiplier.wrapping_mul(0x85eb_ca6b).wrapping_add(2) | 1;
-            tries = left;
+            let (len_min, len_max) = match occurs {
+                // Must not be there, however long it is.
+                Occurs::Never => (0, u32::MAX),
+                _ => avp.data_type.lengths(),
+            };
+            lines[position] = (
+                avp.key,
+                Line {
+                    occurs,
+                    position: position as u8,
+                    len_min,
+                    len_max,
+                },
+            );
+            position += 1;
         }
-        panic!("a grammar names the same AVP twice");
-    }
-
-    /// Position of the rule for `key`.
-    #[inline]
-    fn position(&self, key: AvpKey) -> Option<usize> {
-        let slot = usize::from(*self.slots.get(slot(key, self.multiplier))?);
-        let position = slot.checked_sub(1)?;
-        let (rule, _) = self.rules.get(position)?;
-        (rule.key == key).then_some(position)
+        Self {
+            rules,
+            lines: KeyTable::new(&lines),
+            required,
+        }
     }
 
     /// The rule at `position`.
@@ -100,54 +130,76 @@ impl<const N: usize> Grammar<N> {
         avps: Avps<'a>,
         within: Option<&'static AvpDefinition>,
     ) -> Result<Fields<'a, N>, Fault<'a>> {
-        let mut fields = Fields {
-            first: [None; N],
-            findings: Findings::default(),
-        };
-        for (count, avp) in avps.enumerate() {
-            if count >= AVPS_MAX {
-                return Err(Fault::TooManyAvps);
-            }
-            let avp = avp.map_err(|broken| Fault::BrokenAvp(broken, within))?;
-            let culprit = Culprit { avp, within };
-            let Some(position) = self.position(avp.key()) else {
+        let mut fields = Fields::new();
+        self.read_into(&mut fields, avps, within)?;
+        Ok(fields)
+    }
+
+    /// The same into new fields that stand where they are used: they are too
+    /// large to be handed on for each request.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    #[inline]
+    pub fn read_into<'a>(
+        &self,
+        fields: &mut Fields<'a, N>,
+        avps: Avps<'a>,
+        within: Option<&'static AvpDefinition>,
+    ) -> Result<(), Fault<'a>> {
+        let mut seen = 0u32;
+        let mut left = AVPS_MAX;
+        for avp in avps {
+            left = match left.checked_sub(1) {
+                Some(left) => left,
+                None => return Err(Fault::TooManyAvps),
+            };
+            let avp = match avp {
+                Ok(avp) => avp,
+                Err(broken) => return Err(Fault::BrokenAvp(broken, within)),
+            };
+            let Some(line) = self.lines.find(avp.key()) else {
                 if avp.is_mandatory() && !is_ignored(avp.key()) {
-                    let unsupported = Fault::UnsupportedAvp(culprit);
-                    fields.findings.note(Rank::Unsupported, unsupported);
+                    let culprit = Culprit { avp, within };
+                    fields.findings.unsupported(culprit);
                 }
                 continue;
             };
-            let (Some((rule, occurs)), Some(first)) =
-                (self.rules.get(position), fields.first.get_mut(position))
-            else {
-                continue;
-            };
-            if *occurs == Occurs::Never {
+            let len = u32::try_from(avp.data().len()).unwrap_or(u32::MAX);
+            if len < u32::from(line.len_min) || len > line.len_max {
+                return Err(Fault::WrongLength(Culprit { avp, within }));
+            }
+            let bit = 1u32.unbounded_shl(u32::from(line.position));
+            if seen & bit == 0 && line.occurs != Occurs::Never {
+                seen |= bit;
+                if let Some(first) = fields.first.get_mut(usize::from(line.position)) {
+                    *first = Some(avp);
+                }
+            } else {
                 fields
                     .findings
-                    .note(Rank::Forbidden, Fault::ForbiddenAvp(culprit));
-                continue;
-            }
-            if !rule.data_type.accepts(avp.data().len()) {
-                return Err(Fault::WrongLength(culprit));
-            }
-            if first.is_none() {
-                *first = Some(avp);
-            } else if matches!(occurs, Occurs::Once | Occurs::AtMostOnce) {
-                fields
-                    .findings
-                    .note(Rank::Repeated, Fault::RepeatedAvp(culprit));
+                    .surplus(line.occurs, Culprit { avp, within });
             }
         }
-        for ((rule, occurs), first) in self.rules.iter().zip(&fields.first) {
-            let required = matches!(occurs, Occurs::Once | Occurs::AtLeastOnce);
-            if required && first.is_none() {
-                fields
-                    .findings
-                    .note(Rank::Missing, Fault::MissingAvp(rule, within));
-            }
+        if seen & self.required != self.required {
+            self.note_missing(seen, within, &mut fields.findings);
         }
-        Ok(fields)
+        Ok(())
+    }
+
+    /// Takes note of the first AVP that must be there and was not seen.
+    #[cold]
+    fn note_missing(
+        &self,
+        seen: u32,
+        within: Option<&'static AvpDefinition>,
+        findings: &mut Findings<'_>,
+    ) {
+        let position = (self.required & !seen).trailing_zeros();
+        if let Some((avp, _)) = self.rules.get(position as usize) {
+            findings.note(Rank::Missing, Fault::MissingAvp(avp, within));
+        }
     }
 }
 
@@ -162,13 +214,25 @@ pub struct Fields<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> Fields<'a, N> {
+    /// Of no AVPs.
+    #[inline]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            first: [None; N],
+            findings: Findings { worst: None },
+        }
+    }
+
     /// The first instance of the AVP at this position of the table.
+    #[inline]
     #[must_use]
     pub fn avp(&self, position: usize) -> Option<Avp<'a>> {
         self.first.get(position).copied().flatten()
     }
 
     /// Its data; empty when it is absent.
+    #[inline]
     #[must_use]
     pub fn data(&self, position: usize) -> &'a [u8] {
         self.avp(position).map_or(&[], |avp| avp.data())
@@ -197,11 +261,37 @@ enum Rank {
 }
 
 impl<'a> Findings<'a> {
+    /// Takes note of an unknown AVP with the M bit.
+    #[cold]
+    fn unsupported(&mut self, culprit: Culprit<'a>) {
+        self.note(Rank::Unsupported, Fault::UnsupportedAvp(culprit));
+    }
+
+    /// Takes note of an AVP that is there once more, or at all, where it may
+    /// not be.
+    #[cold]
+    fn surplus(&mut self, occurs: Occurs, culprit: Culprit<'a>) {
+        match occurs {
+            Occurs::Never => self.note(Rank::Forbidden, Fault::ForbiddenAvp(culprit)),
+            Occurs::Once | Occurs::AtMostOnce => {
+                self.note(Rank::Repeated, Fault::RepeatedAvp(culprit));
+            }
+            Occurs::AtLeastOnce | Occurs::Any => {}
+        }
+    }
+
     /// Takes note of a fault.
     fn note(&mut self, rank: Rank, fault: Fault<'a>) {
         if self.worst.is_none_or(|(worst, _)| rank < worst) {
             self.worst = Some((rank, fault));
         }
+    }
+
+    /// Whether nothing was wrong.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.worst.is_none()
     }
 
     /// Joins the findings of a group with those of the message around it,
@@ -231,77 +321,45 @@ impl<'a> Findings<'a> {
 /// Whether an AVP is known and of no consequence to an EIR, so that neither a
 /// stray M bit nor an odd length of it costs a subscriber the service. Tables
 /// name such an AVP only where its command does make use of it.
+#[inline]
 #[must_use]
-pub const fn is_ignored(key: AvpKey) -> bool {
-    const IGNORED: &[AvpDefinition] = &[
-        dictionary::PROXY_STATE,
-        dictionary::EVENT_TIMESTAMP,
-        dictionary::AUTH_APPLICATION_ID,
-        dictionary::ACCT_APPLICATION_ID,
-        dictionary::VENDOR_SPECIFIC_APPLICATION_ID,
-        dictionary::ORIGIN_STATE_ID,
-        dictionary::PROXY_HOST,
-        dictionary::ROUTE_RECORD,
-        dictionary::PROXY_INFO,
-        dictionary::DRMP,
-        dictionary::OC_SUPPORTED_FEATURES,
-        dictionary::OC_FEATURE_VECTOR,
-        dictionary::OC_OLR,
-        dictionary::OC_SEQUENCE_NUMBER,
-        dictionary::OC_VALIDITY_DURATION,
-        dictionary::OC_REPORT_TYPE,
-        dictionary::OC_REDUCTION_PERCENTAGE,
-        dictionary::SOURCE_ID,
-        dictionary::LOAD,
-        dictionary::LOAD_TYPE,
-        dictionary::LOAD_VALUE,
-        dictionary::SUPPORTED_FEATURES,
-        dictionary::FEATURE_LIST_ID,
-        dictionary::FEATURE_LIST,
-        dictionary::TGPP2_MEID,
-        // What some MMEs tell an EIR besides, for bindings of other vendors.
-        dictionary::MSISDN,
-        dictionary::TGPP_USER_LOCATION_INFO,
-        dictionary::E_UTRAN_CELL_GLOBAL_IDENTITY,
-        dictionary::TRACKING_AREA_IDENTITY,
-    ];
-    let mut rest = IGNORED;
-    while let [avp, behind @ ..] = rest {
-        if avp.key.code.0 == key.code.0 && avp.key.vendor.0 == key.vendor.0 {
-            return true;
-        }
-        rest = behind;
-    }
-    false
+pub fn is_ignored(key: AvpKey) -> bool {
+    IGNORED.find(key).is_some()
 }
 
-/// The slot of `key` under `multiplier`.
-const fn slot(key: AvpKey, multiplier: u32) -> usize {
-    let mixed = (key.code.0 ^ key.vendor.0.rotate_left(16)).wrapping_mul(multiplier);
-    (mixed >> 24) as usize
-}
-
-/// The slot table of `rules` under `multiplier`, if no two share a slot.
-#[allow(
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "evaluated at compile time, for fewer than 255 rules"
-)]
-const fn place<const N: usize>(rules: &[Rule; N], multiplier: u32) -> Option<[u8; SLOTS]> {
-    assert!(N < 255);
-    let mut slots = [0; SLOTS];
-    let mut position = 0;
-    while position < N {
-        let at = slot(rules[position].0.key, multiplier);
-        if slots[at] != 0 {
-            return None;
-        }
-        slots[at] = position as u8 + 1;
-        position += 1;
-    }
-    Some(slots)
-}
+/// The AVPs that are ignored.
+static IGNORED: KeyTable<()> = KeyTable::new(&[
+    (dictionary::PROXY_STATE.key, ()),
+    (dictionary::EVENT_TIMESTAMP.key, ()),
+    (dictionary::AUTH_APPLICATION_ID.key, ()),
+    (dictionary::ACCT_APPLICATION_ID.key, ()),
+    (dictionary::VENDOR_SPECIFIC_APPLICATION_ID.key, ()),
+    (dictionary::ORIGIN_STATE_ID.key, ()),
+    (dictionary::PROXY_HOST.key, ()),
+    (dictionary::ROUTE_RECORD.key, ()),
+    (dictionary::PROXY_INFO.key, ()),
+    (dictionary::DRMP.key, ()),
+    (dictionary::OC_SUPPORTED_FEATURES.key, ()),
+    (dictionary::OC_FEATURE_VECTOR.key, ()),
+    (dictionary::OC_OLR.key, ()),
+    (dictionary::OC_SEQUENCE_NUMBER.key, ()),
+    (dictionary::OC_VALIDITY_DURATION.key, ()),
+    (dictionary::OC_REPORT_TYPE.key, ()),
+    (dictionary::OC_REDUCTION_PERCENTAGE.key, ()),
+    (dictionary::SOURCE_ID.key, ()),
+    (dictionary::LOAD.key, ()),
+    (dictionary::LOAD_TYPE.key, ()),
+    (dictionary::LOAD_VALUE.key, ()),
+    (dictionary::SUPPORTED_FEATURES.key, ()),
+    (dictionary::FEATURE_LIST_ID.key, ()),
+    (dictionary::FEATURE_LIST.key, ()),
+    (dictionary::TGPP2_MEID.key, ()),
+    // What some MMEs tell an EIR besides, for bindings of other vendors.
+    (dictionary::MSISDN.key, ()),
+    (dictionary::TGPP_USER_LOCATION_INFO.key, ()),
+    (dictionary::E_UTRAN_CELL_GLOBAL_IDENTITY.key, ()),
+    (dictionary::TRACKING_AREA_IDENTITY.key, ()),
+]);
 
 /// Declares a grammar together with the positions of its AVPs, so that both
 /// always agree.
@@ -428,8 +486,9 @@ mod tests {
         let (rule, _) = SAMPLE.rule(Position::ROUTE_RECORD as usize).unwrap();
         assert_eq!(rule.name, "Route-Record");
         for (position, (rule, _)) in SAMPLE.rules.iter().enumerate() {
-            assert_eq!(SAMPLE.position(rule.key), Some(position));
+            let found = SAMPLE.lines.find(rule.key);
+            assert_eq!(found.map(|line| usize::from(line.position)), Some(position));
         }
-        assert_eq!(SAMPLE.position(AvpKey::tgpp(263)), None);
+        assert!(SAMPLE.lines.find(AvpKey::tgpp(263)).is_none());
     }
 }

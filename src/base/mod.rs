@@ -23,6 +23,7 @@ pub mod answer;
 pub mod capabilities;
 pub mod disconnect;
 pub mod grammar;
+mod key_table;
 pub mod network;
 pub mod node;
 pub mod peer;

@@ -13,7 +13,7 @@
 
 use super::NESTING_MAX;
 use super::code::{AvpCode, AvpFlags, AvpKey, VendorId};
-use super::octets::{Parsed, be_u8, be_u24, be_u32, be_u64, padded, read_u32};
+use super::octets::{Parsed, be_u64, chunk, halves, octet_and_u24, padded, read_u32};
 
 /// One AVP, borrowed from the message that it stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,21 +218,23 @@ impl AvpHeader {
     }
 
     /// Parses 8 octets, or 12 when the V bit is set.
+    #[inline]
     fn parse(input: &[u8]) -> Parsed<'_, Self> {
-        let (input, code) = be_u32(input)?;
-        let (input, flags) = be_u8(input)?;
-        let (input, length) = be_u24(input)?;
+        let (rest, octets) = chunk(input)?;
+        let (code, second) = halves(u64::from_be_bytes(*octets));
+        let (flags, length) = octet_and_u24(second);
         let flags = AvpFlags(flags);
-        let (input, vendor) = if flags.contains(AvpFlags::VENDOR) {
-            be_u32(input)?
+        let (rest, vendor) = if flags.contains(AvpFlags::VENDOR) {
+            let (rest, vendor) = chunk(rest)?;
+            (rest, u32::from_be_bytes(*vendor))
         } else {
-            (input, 0)
+            (rest, 0)
         };
         let key = AvpKey {
             code: AvpCode(code),
             vendor: VendorId(vendor),
         };
-        Ok((input, Self { key, flags, length }))
+        Ok((rest, Self { key, flags, length }))
     }
 }
 

@@ -9,7 +9,7 @@ use core::fmt;
 
 use super::header::{HEADER_LEN, Header, VERSION};
 use super::message::Message;
-use super::octets::{Parsed, be_u8, be_u24};
+use super::octets::{Parsed, chunk, octet_and_u24};
 
 /// What stands at the beginning of a received buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,7 @@ impl fmt::Display for BrokenFrame {
 /// `limit` is the largest Message Length accepted. A broken length is reported
 /// as soon as its four octets are there, before any of the message is
 /// buffered.
+#[inline]
 #[must_use]
 pub fn deframe(buffer: &[u8], limit: usize) -> Deframed<'_> {
     let Ok((_, (version, length))) = version_and_length(buffer) else {
@@ -133,10 +134,10 @@ pub fn whole(received: &[u8], limit: usize) -> Result<Message<'_>, BrokenFrame> 
 }
 
 /// The first four octets of a message.
+#[inline]
 fn version_and_length(input: &[u8]) -> Parsed<'_, (u8, u32)> {
-    let (input, version) = be_u8(input)?;
-    let (input, length) = be_u24(input)?;
-    Ok((input, (version, length)))
+    let (rest, octets) = chunk(input)?;
+    Ok((rest, octet_and_u24(u32::from_be_bytes(*octets))))
 }
 
 #[cfg(test)]

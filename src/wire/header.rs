@@ -17,7 +17,7 @@
 //! ```
 
 use super::code::{ApplicationId, CommandCode, CommandFlags};
-use super::octets::{Parsed, be_u8, be_u24, be_u32, u24};
+use super::octets::{Parsed, chunk, halves, octet_and_u24, u24};
 
 /// Octets of a Diameter header.
 pub const HEADER_LEN: usize = 20;
@@ -70,26 +70,29 @@ impl Header {
 
     /// Parses the 20 octets behind which the AVPs begin. The Version is
     /// returned beside the header for the caller to judge.
+    #[inline]
     pub(crate) fn parse(input: &[u8]) -> Parsed<'_, (u8, Self)> {
-        let (input, version) = be_u8(input)?;
-        let (input, length) = be_u24(input)?;
-        let (input, flags) = be_u8(input)?;
-        let (input, command) = be_u24(input)?;
-        let (input, application) = be_u32(input)?;
-        let (input, hop_by_hop) = be_u32(input)?;
-        let (input, end_to_end) = be_u32(input)?;
+        // Read by words, each with one load.
+        let (rest, octets) = chunk::<HEADER_LEN>(input)?;
+        let &[a, b, c, d, e, f, g, h, ref octets @ ..] = octets;
+        let (first, second) = halves(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+        let &[a, b, c, d, e, f, g, h, ref octets @ ..] = octets;
+        let (application, hop_by_hop) = halves(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+        let (version, length) = octet_and_u24(first);
+        let (flags, command) = octet_and_u24(second);
         let header = Self {
             length,
             flags: CommandFlags(flags),
             command: CommandCode(command),
             application: ApplicationId(application),
             hop_by_hop,
-            end_to_end,
+            end_to_end: u32::from_be_bytes(*octets),
         };
-        Ok((input, (version, header)))
+        Ok((rest, (version, header)))
     }
 
     /// The 20 octets of this header, its length as it stands.
+    #[inline]
     #[must_use]
     pub fn compose(&self) -> [u8; HEADER_LEN] {
         let [l0, l1, l2] = u24(self.length);
