@@ -49,6 +49,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// The same without another walk, from what a walk already found.
+    #[inline]
     #[must_use]
     pub fn known(message: &Message<'a>, session_id: Option<Avp<'a>>, proxied: bool) -> Self {
         let proxies = if proxied {
@@ -69,18 +70,18 @@ impl<'a> Envelope<'a> {
 pub struct Answer<'o, 'a> {
     /// The message.
     out: Composer<'o>,
-    /// What it repeats.
-    envelope: Envelope<'a>,
+    /// Where the Proxy-Infos are that it repeats at its end.
+    proxies: Avps<'a>,
 }
 
 impl<'o, 'a> Answer<'o, 'a> {
     /// An answer with 2001, DIAMETER_SUCCESS.
+    #[inline]
     #[must_use]
     pub fn success(out: &'o mut BytesMut, envelope: Envelope<'a>, node: &Node) -> Self {
         Self::begin(out, envelope, false, |out| {
             out.unsigned32(&dictionary::RESULT_CODE, ResultCode::SUCCESS.0);
-            session_state(out, &envelope.header);
-            out.precomposed(node.origin());
+            out.precomposed(origin(node, &envelope.header));
         })
     }
 
@@ -98,8 +99,7 @@ impl<'o, 'a> Answer<'o, 'a> {
                 out.unsigned32(&dictionary::VENDOR_ID, vendor.0);
                 out.unsigned32(&dictionary::EXPERIMENTAL_RESULT_CODE, code);
             });
-            session_state(out, &envelope.header);
-            out.precomposed(node.origin());
+            out.precomposed(origin(node, &envelope.header));
         })
     }
 
@@ -113,8 +113,7 @@ impl<'o, 'a> Answer<'o, 'a> {
                 out.unsigned32(&dictionary::RESULT_CODE, code.0);
             } else {
                 out.unsigned32(&dictionary::RESULT_CODE, code.0);
-                session_state(out, &envelope.header);
-                out.precomposed(node.origin());
+                out.precomposed(origin(node, &envelope.header));
             }
         })
     }
@@ -142,6 +141,7 @@ impl<'o, 'a> Answer<'o, 'a> {
     }
 
     /// Header, Session-Id and what `result` composes.
+    #[inline]
     fn begin(
         out: &'o mut BytesMut,
         envelope: Envelope<'a>,
@@ -155,7 +155,10 @@ impl<'o, 'a> Answer<'o, 'a> {
             out.octets(&dictionary::SESSION_ID, session_id.data());
         }
         result(&mut out);
-        Self { out, envelope }
+        Self {
+            out,
+            proxies: envelope.proxies,
+        }
     }
 
     /// Where the command's own AVPs go.
@@ -164,8 +167,9 @@ impl<'o, 'a> Answer<'o, 'a> {
     }
 
     /// Copies the Proxy-Infos and ends the message.
+    #[inline]
     pub fn finish(mut self) {
-        for avp in self.envelope.proxies.map_while(Result::ok) {
+        for avp in self.proxies.map_while(Result::ok) {
             if avp.key() == dictionary::PROXY_INFO.key {
                 self.out.copy(&avp);
             }
@@ -174,10 +178,13 @@ impl<'o, 'a> Answer<'o, 'a> {
     }
 }
 
+/// Origin-Host and Origin-Realm behind the result, and before them
 /// Auth-Session-State, for every application: only the base protocol's own
 /// commands have no sessions.
-fn session_state(out: &mut Composer<'_>, header: &Header) {
-    if header.application != crate::wire::ApplicationId::COMMON {
-        out.unsigned32(&dictionary::AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
+#[inline]
+fn origin<'n>(node: &'n Node, header: &Header) -> &'n [u8] {
+    match header.application {
+        crate::wire::ApplicationId::COMMON => node.origin(),
+        _ => node.session_and_origin(),
     }
 }

@@ -4,6 +4,7 @@
 
 use core::time::Duration;
 
+use super::answer::NO_STATE_MAINTAINED;
 use crate::wire::compose::precompose;
 use crate::wire::{ApplicationId, VendorId, dictionary};
 
@@ -57,19 +58,28 @@ pub struct Limits {
 pub struct Node {
     /// What it was made from.
     settings: NodeSettings,
-    /// Origin-Host and Origin-Realm, composed.
-    origin: Box<[u8]>,
+    /// Auth-Session-State, Origin-Host and Origin-Realm, composed.
+    session_and_origin: Box<[u8]>,
+    /// Octets of the first of them.
+    session_len: usize,
 }
 
 impl Node {
     /// Composes the constant parts of all answers.
     #[must_use]
     pub fn new(settings: NodeSettings) -> Self {
-        let origin = precompose(|out| {
+        let mut session_len = 0;
+        let session_and_origin = precompose(|out| {
+            out.unsigned32(&dictionary::AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
+            session_len = out.len();
             out.octets(&dictionary::ORIGIN_HOST, settings.origin_host.as_bytes());
             out.octets(&dictionary::ORIGIN_REALM, settings.origin_realm.as_bytes());
         });
-        Self { settings, origin }
+        Self {
+            settings,
+            session_and_origin,
+            session_len,
+        }
     }
 
     /// What this node was made from.
@@ -86,8 +96,17 @@ impl Node {
 
     /// Origin-Host and Origin-Realm as composed AVPs.
     #[must_use]
-    pub const fn origin(&self) -> &[u8] {
-        &self.origin
+    pub fn origin(&self) -> &[u8] {
+        self.session_and_origin
+            .get(self.session_len..)
+            .unwrap_or_default()
+    }
+
+    /// The same behind Auth-Session-State: what every answer of an application
+    /// has behind its result, in one piece.
+    #[must_use]
+    pub const fn session_and_origin(&self) -> &[u8] {
+        &self.session_and_origin
     }
 
     /// Whether `host` is this node's Origin-Host.
@@ -99,7 +118,10 @@ impl Node {
     /// Whether this node serves requests for `realm`.
     #[must_use]
     pub fn serves_realm(&self, realm: &[u8]) -> bool {
-        realm.eq_ignore_ascii_case(self.settings.origin_realm.as_bytes())
+        let own = self.settings.origin_realm.as_bytes();
+        // Most write it just as it is written here.
+        realm == own
+            || realm.eq_ignore_ascii_case(own)
             || self
                 .settings
                 .realms

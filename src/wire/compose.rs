@@ -25,6 +25,7 @@ pub struct Composer<'o> {
 impl<'o> Composer<'o> {
     /// Begins a message with `header`; its length is filled in by
     /// [`finish`](Self::finish).
+    #[inline]
     #[must_use]
     pub fn begin(out: &'o mut BytesMut, header: &Header) -> Self {
         let start = out.len();
@@ -39,6 +40,7 @@ impl<'o> Composer<'o> {
     }
 
     /// An AVP with these octets as its data.
+    #[inline]
     pub fn octets(&mut self, avp: &AvpDefinition, data: &[u8]) {
         self.avp_header(avp.key, avp.flags, data.len());
         self.out.put_slice(data);
@@ -46,8 +48,12 @@ impl<'o> Composer<'o> {
     }
 
     /// An AVP of type Unsigned32 or Enumerated.
+    ///
+    /// Where the AVP is a constant, so are all octets but the value's.
+    #[inline(always)]
     pub fn unsigned32(&mut self, avp: &AvpDefinition, value: u32) {
-        self.octets(avp, &value.to_be_bytes());
+        self.avp_header(avp.key, avp.flags, 4);
+        self.out.put_slice(&value.to_be_bytes());
     }
 
     /// An AVP of type Unsigned64.
@@ -97,11 +103,13 @@ impl<'o> Composer<'o> {
     }
 
     /// AVPs that were composed before, padding included.
+    #[inline]
     pub fn precomposed(&mut self, avps: &[u8]) {
         self.out.put_slice(avps);
     }
 
     /// Octets of this message so far, header included.
+    #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
         self.out.len().saturating_sub(self.start)
@@ -114,6 +122,7 @@ impl<'o> Composer<'o> {
     }
 
     /// Ends the message: writes its Message Length.
+    #[inline]
     pub fn finish(self) {
         let mut this = self;
         let len = this.len();
@@ -122,29 +131,36 @@ impl<'o> Composer<'o> {
 
     /// The header of an AVP with `len` octets of data. The V bit follows the
     /// vendor, whatever `flags` say: they must not contradict each other.
+    #[inline(always)]
     fn avp_header(&mut self, key: AvpKey, flags: AvpFlags, len: usize) {
-        let vendor = key.vendor != VendorId::NONE;
-        let flags = if vendor {
-            flags.0 | AvpFlags::VENDOR.0
+        let [c0, c1, c2, c3] = key.code.0.to_be_bytes();
+        let length = |header_len: usize| u24(len_u32(header_len.saturating_add(len)));
+        // Each header in one piece.
+        if key.vendor == VendorId::NONE {
+            let flags = flags.0 & !AvpFlags::VENDOR.0;
+            let [l0, l1, l2] = length(8);
+            self.out.put_slice(&[c0, c1, c2, c3, flags, l0, l1, l2]);
         } else {
-            flags.0 & !AvpFlags::VENDOR.0
-        };
-        let header_len: usize = if vendor { 12 } else { 8 };
-        self.out.put_u32(key.code.0);
-        self.out.put_u8(flags);
-        self.out
-            .put_slice(&u24(len_u32(header_len.saturating_add(len))));
-        if vendor {
-            self.out.put_u32(key.vendor.0);
+            let flags = flags.0 | AvpFlags::VENDOR.0;
+            let [l0, l1, l2] = length(12);
+            let [v0, v1, v2, v3] = key.vendor.0.to_be_bytes();
+            self.out
+                .put_slice(&[c0, c1, c2, c3, flags, l0, l1, l2, v0, v1, v2, v3]);
         }
     }
 
     /// Zeros up to the next multiple of four behind `len` octets.
+    #[inline]
     fn pad(&mut self, len: usize) {
-        self.out.put_bytes(0, padded(len).saturating_sub(len));
+        let zeros = padded(len).saturating_sub(len);
+        // What is too much is taken back: cheaper than to write so many.
+        let end = self.out.len().saturating_add(zeros);
+        self.out.put_slice(&[0; 4]);
+        self.out.truncate(end);
     }
 
     /// Writes a 24-bit length at position `at` of `out`.
+    #[inline]
     fn patch_length(&mut self, at: usize, len: usize) {
         let field = self.out.get_mut(at..).and_then(|rest| rest.get_mut(..3));
         if let Some(field) = field {
