@@ -40,7 +40,7 @@ use crate::base::peer::{Action, Event, State, transition};
 use crate::base::watchdog::{self, Alarm, Health, Random, Watchdog};
 use crate::base::{Answer, Envelope, Node};
 use crate::policy::Rulebook;
-use crate::service::{self, Observer};
+use crate::service::{self, BATCH, Observer, Reading};
 use crate::time::{Now, Uptime};
 use crate::wire::compose::HostAddress;
 use crate::wire::{ApplicationId, CommandCode, CommandFlags, Deframed, Message, deframe, frame};
@@ -101,6 +101,15 @@ pub struct Traffic {
     pub requests: u64,
     /// Answers composed.
     pub answers: u64,
+}
+
+/// A message, and what was read of it before its turn to be handled has come.
+#[derive(Debug)]
+struct Received<'a> {
+    /// The message.
+    message: Message<'a>,
+    /// What was read, if it is a request for the service.
+    reading: Option<Reading<'a>>,
 }
 
 impl Connection {
@@ -270,20 +279,87 @@ impl Connection {
         observer: &mut impl Observer,
     ) -> usize {
         let mut consumed = 0usize;
-        let limits = *self.node.limits();
-        while self.ending.is_none() && self.claim().is_none() && out.len() < limits.output_len_max {
+        let limit = self.node.limits().message_len_max;
+        while self.takes_more(out) {
             let rest = input.get(consumed..).unwrap_or_default();
-            match deframe(rest, limits.message_len_max) {
+            match deframe(rest, limit) {
                 Deframed::Incomplete { .. } => break,
                 Deframed::Broken(broken) => self.step(Event::Broken, EndReason::Broken(broken)),
+                // Whether there is a second one is not known, but likely.
+                Deframed::Message(message) if message.len() < rest.len() => {
+                    let taken = self.handle_batch(now, rest, rulebook, out, observer);
+                    consumed = consumed.saturating_add(taken);
+                }
                 Deframed::Message(message) => {
-                    if self.on_message(now, &message, rulebook, out, observer) {
+                    if self.handle_one(now, message, rulebook, out, observer) {
                         consumed = consumed.saturating_add(message.len());
                     }
                 }
             }
         }
         consumed
+    }
+
+    /// Handles up to [`BATCH`] messages at the beginning of `input`, one after
+    /// the other, having read all of them before; returns how many octets they
+    /// took.
+    ///
+    /// Reading changes nothing, so what was read in vain, because a message
+    /// before it ended the connection or filled `out`, is read again or never.
+    #[inline(never)]
+    fn handle_batch(
+        &mut self,
+        now: Now,
+        input: &[u8],
+        rulebook: &Rulebook,
+        out: &mut BytesMut,
+        observer: &mut impl Observer,
+    ) -> usize {
+        let limit = self.node.limits().message_len_max;
+        let mut batch = [const { None }; BATCH];
+        let mut rest = input;
+        for place in &mut batch {
+            let Deframed::Message(message) = deframe(rest, limit) else {
+                break;
+            };
+            rest = rest.get(message.len()..).unwrap_or_default();
+            self.read(message, place);
+        }
+        let requests = batch.iter().flatten();
+        let readings = requests.filter_map(|received| received.reading.as_ref());
+        rulebook.prefetch(readings.filter_map(Reading::inquiry));
+        self.heard(now.uptime);
+        let mut consumed = 0usize;
+        for received in batch.iter().flatten() {
+            if !(self.takes_more(out) && self.on_message(now, received, rulebook, out, observer)) {
+                break;
+            }
+            consumed = consumed.saturating_add(received.message.len());
+        }
+        consumed
+    }
+
+    /// Handles one message; returns whether it is done with.
+    fn handle_one(
+        &mut self,
+        now: Now,
+        message: Message<'_>,
+        rulebook: &Rulebook,
+        out: &mut BytesMut,
+        observer: &mut impl Observer,
+    ) -> bool {
+        let mut received = None;
+        self.read(message, &mut received);
+        self.heard(now.uptime);
+        received.is_some_and(|received| self.on_message(now, &received, rulebook, out, observer))
+    }
+
+    /// Whether messages are handled now: the connection has not ended, no
+    /// claim waits, and there is room for answers.
+    fn takes_more(&self, out: &BytesMut) -> bool {
+        self.ending.is_none()
+            && self.claim().is_none()
+            && out.len() < self.node.limits().output_len_max
     }
 
     /// Handles one user message of a transport that keeps boundaries. Returns
@@ -301,7 +377,7 @@ impl Connection {
             return self.ending.is_some();
         }
         match frame::whole(received, self.node.limits().message_len_max) {
-            Ok(message) => self.on_message(now, &message, rulebook, out, observer),
+            Ok(message) => self.handle_one(now, message, rulebook, out, observer),
             Err(broken) => {
                 self.step(Event::Broken, EndReason::Broken(broken));
                 true
@@ -385,49 +461,71 @@ impl Connection {
 
     //----------- What messages do
 
+    /// Reads a message if it is a request for the service: any but CER, DWR and
+    /// DPR, which are the base protocol's own unless they have the E bit.
+    ///
+    /// Into its place, as it is too large to be handed on.
+    #[inline(never)]
+    fn read<'a>(&self, message: Message<'a>, place: &mut Option<Received<'a>>) {
+        let header = message.header();
+        let is_base = header.application == ApplicationId::COMMON
+            && !header.flags.contains(CommandFlags::ERROR)
+            && matches!(
+                header.command,
+                CommandCode::CAPABILITIES_EXCHANGE
+                    | CommandCode::DEVICE_WATCHDOG
+                    | CommandCode::DISCONNECT_PEER
+            );
+        let is_served = header.is_request() && !is_base;
+        *place = Some(Received {
+            message,
+            reading: match is_served {
+                true => Some(Reading::of(&message, &self.node)),
+                false => None,
+            },
+        });
+    }
+
     /// Handles one message; returns whether it is done with.
     fn on_message(
         &mut self,
         now: Now,
-        message: &Message<'_>,
+        Received { message, reading }: &Received<'_>,
         rulebook: &Rulebook,
         out: &mut BytesMut,
         observer: &mut impl Observer,
     ) -> bool {
-        self.heard(now.uptime);
         let header = message.header();
         let composed = out.len();
-        let base = header.application == ApplicationId::COMMON
-            && !header.flags.contains(CommandFlags::ERROR);
-        match (header.is_request(), header.command) {
+        match (reading, header.is_request(), header.command) {
+            (Some(reading), ..) => {
+                if self.act(Event::Request) == Action::Serve {
+                    let node = &self.node;
+                    service::answer(message, reading, rulebook, node, now.unix, out, observer);
+                }
+            }
             // Of the base protocol, also with the E bit: refused or not, the
             // request has been read.
-            (false, command) if header.application == ApplicationId::COMMON => {
+            (None, false, command) if header.application == ApplicationId::COMMON => {
                 self.on_answer(now.uptime, command, message);
                 return true;
             }
-            (false, _) => {
+            (None, false, _) => {
                 self.step(Event::Answer, self.premature());
                 return true;
             }
-            (true, CommandCode::CAPABILITIES_EXCHANGE) if base => {
+            (None, true, CommandCode::CAPABILITIES_EXCHANGE) => {
                 if !self.on_cer(now.uptime, message, out, observer) {
                     return false;
                 }
             }
-            (true, CommandCode::DEVICE_WATCHDOG) if base => {
+            (None, true, CommandCode::DEVICE_WATCHDOG) => {
                 if self.act(Event::Dwr) == Action::SendDwa {
                     watchdog::answer(message, &self.node, out);
                 }
             }
-            (true, CommandCode::DISCONNECT_PEER) if base => {
-                self.on_dpr(now.uptime, message, out, observer);
-            }
-            (true, _) => {
-                if self.act(Event::Request) == Action::Serve {
-                    service::answer(message, rulebook, &self.node, now.unix, out, observer);
-                }
-            }
+            // DPR: there are no other requests that are not the service's.
+            (None, true, _) => self.on_dpr(now.uptime, message, out, observer),
         }
         // A request has one answer, or none where it ends the connection.
         self.traffic.requests = self.traffic.requests.saturating_add(1);

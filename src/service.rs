@@ -20,6 +20,7 @@
 use bytes::BytesMut;
 
 use crate::base::{Envelope, Node};
+pub use crate::equipment::devices::BATCH;
 use crate::equipment::{Imei, Imsi, Status, Svn};
 use crate::policy::{Inquiry, Outcome, Rulebook, Verdict};
 use crate::s13::{EquipmentStatus, IdentityCheckRequest, answer as eca};
@@ -61,39 +62,71 @@ pub struct Checked<'a> {
     pub verdict: &'a Verdict,
 }
 
-/// Answers `message`, a request of any application but the base protocol's
-/// own commands, at the end of `out`.
+/// A request that was read: all that can be done before the register is asked.
+///
+/// Of several requests each can be read before the first is answered, so that
+/// the memory that their lookups begin with is fetched for all of them at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// The request and what the register is to be asked, or what is wrong.
+    read: Result<(IdentityCheckRequest<'a>, Inquiry<'a>), Fault<'a>>,
+}
+
+impl<'a> Reading<'a> {
+    /// Reads `message`, a request of any application but the base protocol's
+    /// own commands.
+    #[inline(always)]
+    #[must_use]
+    pub fn of(message: &Message<'a>, node: &Node) -> Self {
+        let request =
+            check_header(message).and_then(|()| IdentityCheckRequest::read(message, node));
+        Self {
+            read: match request {
+                Ok(request) => Ok((request, inquiry(&request))),
+                Err(fault) => Err(fault),
+            },
+        }
+    }
+
+    /// What the register is to be asked, if anything.
+    #[inline]
+    #[must_use]
+    pub fn inquiry(&self) -> Option<&Inquiry<'a>> {
+        self.read.as_ref().ok().map(|(_, inquiry)| inquiry)
+    }
+}
+
+/// Answers `message`, which `reading` was read of, at the end of `out`.
 pub fn answer(
     message: &Message<'_>,
+    reading: &Reading<'_>,
     rulebook: &Rulebook,
     node: &Node,
     now: UnixTime,
     out: &mut BytesMut,
     observer: &mut impl Observer,
 ) {
-    let read = check_header(message).and_then(|()| IdentityCheckRequest::read(message, node));
-    let request = match read {
-        Ok(request) => request,
+    let (request, inquiry) = match &reading.read {
+        Ok(read) => read,
         Err(fault) => {
             let overload_control = message
                 .avps()
                 .map_while(Result::ok)
                 .any(|avp| avp.key() == crate::wire::dictionary::OC_SUPPORTED_FEATURES.key);
-            eca::compose_fault(out, node, Envelope::of(message), &fault, overload_control);
-            observer.faulted(message, &fault);
+            eca::compose_fault(out, node, Envelope::of(message), fault, overload_control);
+            observer.faulted(message, fault);
             return;
         }
     };
-    let inquiry = inquiry(&request);
-    let verdict = rulebook.decide(&inquiry, now);
+    let verdict = rulebook.decide(inquiry, now);
     let checked = Checked {
-        request: &request,
-        inquiry: &inquiry,
+        request,
+        inquiry,
         verdict: &verdict,
     };
     match answered(verdict.outcome) {
         Some(status) => {
-            eca::compose(out, node, &request, status);
+            eca::compose(out, node, request, status);
             observer.checked(&checked);
         }
         None => {
@@ -108,7 +141,7 @@ pub fn answer(
             observer.faulted(message, &fault);
         }
     }
-    if let Some(shadow) = rulebook.shadow(&inquiry, now, &verdict) {
+    if let Some(shadow) = rulebook.shadow(inquiry, now, &verdict) {
         observer.shadowed(&checked, &shadow);
     }
 }
@@ -124,6 +157,7 @@ const fn answered(outcome: Outcome) -> Option<Option<EquipmentStatus>> {
 }
 
 /// Whether the header names something that is served here.
+#[inline]
 fn check_header<'a>(message: &Message<'a>) -> Result<(), Fault<'a>> {
     let header = message.header();
     if header.flags.contains(CommandFlags::ERROR) {
@@ -141,6 +175,7 @@ fn check_header<'a>(message: &Message<'a>) -> Result<(), Fault<'a>> {
 /// A Software-Version that is not two digits and a User-Name that is no IMSI
 /// count as absent: both are optional, and refusing the request for them would
 /// cost a subscriber the service for a client's slip.
+#[inline]
 fn inquiry<'a>(request: &IdentityCheckRequest<'a>) -> Inquiry<'a> {
     Inquiry {
         imei: Imei::parse(request.imei()),

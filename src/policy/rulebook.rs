@@ -116,6 +116,16 @@ impl Rulebook {
         self.evaluate(inquiry, now, Shadows::Off, &mut Unwatched)
     }
 
+    /// Has the memory fetched that the verdicts of these inquiries begin with,
+    /// so that it comes for all of them at once: for up to
+    /// [`BATCH`](crate::equipment::devices::BATCH) of them, before the first is
+    /// decided. A hint that changes nothing but the time.
+    #[inline]
+    pub fn prefetch<'i>(&self, inquiries: impl Iterator<Item = &'i Inquiry<'i>> + Clone) {
+        let imeis = inquiries.filter_map(|inquiry| inquiry.imei.ok());
+        self.snapshot.prefetch(imeis.map(|imei| imei.device));
+    }
+
     /// What would be said if all lists and policies that are shadows were in
     /// force; `None` if there are none, or the outcome would be that of
     /// `verdict`, which [`decide`](Self::decide) gave to the same inquiry.

@@ -142,6 +142,79 @@ fn how_a_stream_is_cut_does_not_matter() {
     }
 }
 
+/// More messages than are read ahead, in every order that may matter: what is
+/// read ahead must not be handled before its turn, nor after the end.
+#[test]
+fn many_at_once_are_answered_as_one_by_one() {
+    let kinds = [
+        Request::ecr(WHITE),
+        Request::ecr(UNKNOWN),
+        Request::ecr(BLACK),
+        Request::ecr("x"),
+        Request::ecr(BLACK).without(277),
+        Request::ecr(WHITE).without(1401),
+        Request::dwr(),
+        Request::cer(),
+        Request {
+            application: 16_777_251,
+            ..Request::ecr(WHITE)
+        },
+    ];
+    let mut random = 1u64;
+    let mut next = |below: u64| {
+        random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        (random >> 33) % below
+    };
+    for round in 0..60 {
+        let mut messages: Vec<Vec<u8>> = (0..100)
+            .map(|number| {
+                // Mostly requests that are looked up, so that they stand together.
+                let kind = next(3 * kinds.len() as u64) as usize % kinds.len();
+                kinds[kind].clone().numbered(number, number).bytes()
+            })
+            .collect();
+        match round % 3 {
+            0 => {}
+            1 => messages[next(100) as usize] = Request::dpr(0).numbered(0, 0).bytes(),
+            _ => messages[next(100) as usize] = vec![9; 20],
+        }
+        let limit = [262_144, 1000, 5000][round / 3 % 3];
+        let limits = limited(|limits| limits.output_len_max = limit);
+        let mut one_by_one = Bench::with(limits.clone()).opened();
+        let mut expected = Vec::new();
+        for message in &messages {
+            one_by_one.feed(message);
+            expected.extend(one_by_one.taken());
+        }
+        for _ in 0..3 {
+            let mut at_once = Bench::with(limits.clone()).opened();
+            let mut answers = Vec::new();
+            let mut bytes = messages.concat();
+            while !bytes.is_empty() {
+                let rest = bytes.split_off(bytes.len().min(1 + next(20_000) as usize));
+                at_once.feed(&bytes);
+                bytes = rest;
+                // Until nothing moves: the room for answers is limited.
+                loop {
+                    let taken = at_once.taken();
+                    if taken.is_empty() {
+                        break;
+                    }
+                    answers.extend(taken);
+                    at_once.feed(&[]);
+                }
+            }
+            assert_eq!(answers, expected);
+            assert_eq!(at_once.connection.state(), one_by_one.connection.state());
+            assert_eq!(at_once.connection.ending(), one_by_one.connection.ending());
+            assert_eq!(
+                at_once.connection.traffic(),
+                one_by_one.connection.traffic()
+            );
+        }
+    }
+}
+
 #[test]
 fn user_messages_are_answered_like_a_stream() {
     let mut bench = Bench::accepted();
