@@ -32,6 +32,18 @@ impl NamePattern {
         })
     }
 
+    /// Whether any labels may stand before the text.
+    #[must_use]
+    pub const fn is_suffix(&self) -> bool {
+        self.is_suffix
+    }
+
+    /// The whole name, or its end with the dot before it; in lower case.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Whether a name fits.
     #[must_use]
     pub fn fits(&self, name: &[u8]) -> bool {

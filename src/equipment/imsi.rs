@@ -55,7 +55,9 @@ impl Imsi {
     /// The first `digits` digits as a number; all of them if there are fewer.
     #[must_use]
     pub fn front(self, digits: usize) -> u64 {
-        (digits..self.digits()).fold(self.number(), |number, _| number / 10)
+        let behind = self.digits().saturating_sub(digits);
+        // Never more than fifteen.
+        POWERS.get(behind).map_or(0, |power| self.number() / power)
     }
 
     /// Digits and their number in one word: a key for an index.
@@ -130,6 +132,17 @@ impl ImsiError {
         }
     }
 }
+
+/// Powers of ten: what so many digits at the end are divided off by.
+const POWERS: [u64; Imsi::MAX_DIGITS + 1] = {
+    let mut powers = [1; Imsi::MAX_DIGITS + 1];
+    let mut digits = 1;
+    while digits < powers.len() {
+        powers[digits] = powers[digits - 1] * 10;
+        digits += 1;
+    }
+    powers
+};
 
 /// Where the number of digits begins.
 const LENGTH_SHIFT: u32 = 60;

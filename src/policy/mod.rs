@@ -18,6 +18,7 @@ mod narrator;
 mod overlap;
 mod register;
 mod rulebook;
+mod selection;
 mod spec;
 mod tally;
 mod trace;

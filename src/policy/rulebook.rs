@@ -2,6 +2,7 @@
 
 use super::matching::{ListSet, Policy};
 use super::overlap;
+use super::selection::Selection;
 use super::spec::{Combine, Malformed, PolicyError, PolicySpec};
 use super::tally::Tally;
 use super::trace::{Effect, Stage, Trace, Unwatched};
@@ -26,6 +27,8 @@ pub struct Rulebook {
     default: Policy,
     /// The other policies; the first that fits applies.
     policies: Vec<Policy>,
+    /// Which of them may be for an inquiry.
+    selection: Selection,
     /// Whether a list or a policy is a shadow.
     has_shadows: bool,
 }
@@ -66,6 +69,7 @@ impl Rulebook {
             snapshot,
             override_status,
             default,
+            selection: Selection::new(&policies),
             policies,
         })
     }
@@ -203,19 +207,30 @@ impl Rulebook {
 
     /// The policy for this inquiry.
     #[inline(always)]
-    fn select(&self, inquiry: &Inquiry<'_>, shadows: Shadows, trace: &mut impl Trace) -> &Policy {
-        for policy in &self.policies {
-            if policy.shadow && shadows == Shadows::Off {
-                continue;
-            }
-            let fits = policy.criteria.fit(inquiry);
-            trace.policy(policy.id, fits);
-            if fits {
-                return policy;
+    fn select<T: Trace>(&self, inquiry: &Inquiry<'_>, shadows: Shadows, trace: &mut T) -> &Policy {
+        if self.policies.is_empty() {
+            trace.policy(PolicyId::DEFAULT, true);
+            return &self.default;
+        }
+        let counts = |policy: &Policy| !policy.shadow || shadows == Shadows::On;
+        let first = self.selection.first(inquiry, |place| {
+            let policy = self.policies.get(usize::from(place));
+            policy.is_some_and(|policy| counts(policy) && policy.criteria.fit(inquiry))
+        });
+        let first = first.map(usize::from);
+        if T::IS_WATCHING {
+            // None before the first that fits does.
+            let before = first.unwrap_or(self.policies.len());
+            for policy in self.policies.iter().take(before) {
+                if counts(policy) {
+                    trace.policy(policy.id, false);
+                }
             }
         }
-        trace.policy(PolicyId::DEFAULT, true);
-        &self.default
+        let policy = first.and_then(|first| self.policies.get(first));
+        let policy = policy.unwrap_or(&self.default);
+        trace.policy(policy.id, true);
+        policy
     }
 
     /// Takes the steps that depend on the policy.

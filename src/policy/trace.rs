@@ -10,6 +10,10 @@ use crate::equipment::{BindingId, RuleId, RuleKind, Standing};
 /// Every method does nothing unless it is overridden, so that a trace nobody
 /// watches is compiled away.
 pub(super) trait Trace {
+    /// Whether anybody watches: what is looked at only to be told is looked at
+    /// then only.
+    const IS_WATCHING: bool = true;
+
     /// A policy was tried.
     #[inline]
     fn policy(&mut self, policy: PolicyId, fits: bool) {
@@ -39,7 +43,9 @@ pub(super) trait Trace {
 /// Watches nothing.
 pub(super) struct Unwatched;
 
-impl Trace for Unwatched {}
+impl Trace for Unwatched {
+    const IS_WATCHING: bool = false;
+}
 
 //----------- Stage -----------------------------------------------------------
 
