@@ -41,6 +41,11 @@ const QUIET: Duration = Duration::from_millis(500);
 /// list that is being written then is refused, and read again when it is done.
 const RESTLESS: Duration = Duration::from_secs(30);
 
+/// How much the reload thread gives way to those that answer: as much as can be.
+/// Where there are processors to spare it costs nothing, and where there are
+/// none a reload may take longer, but no answer.
+const NICENESS: i32 = 19;
+
 /// How often the reload thread looks whether the old register is free.
 const RETIRE_POLL: Duration = Duration::from_millis(2);
 
@@ -309,6 +314,9 @@ impl Reloader {
 
     /// The reload thread.
     fn run(mut self, inbox: &Receiver<Request>, requests: &Sender<Request>) {
+        // Of this thread and those that it starts, not of the process. Fails
+        // only where that is forbidden, and then it just has no effect.
+        let _ = rustix::process::nice(NICENESS);
         let mut watched = None;
         let mut watcher = None;
         loop {

@@ -52,6 +52,31 @@ const RELOADED: &str = "INFO register reloaded: ";
 const REFUSED: &str = "ERROR reload refused, the register in force stays: ";
 const UNCHANGED: &str = "DEBUG files were touched, but no list and no configuration has changed";
 
+/// Who reloads gives way to who answers, by the scheduler's own account.
+#[test]
+fn only_the_reload_thread_is_nice() {
+    let (_dir, server) = start(false);
+    let tasks = format!("/proc/{}/task", server.child.id());
+    let mut threads = Vec::new();
+    for task in fs::read_dir(tasks).unwrap() {
+        let stat = fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+        let (name, fields) = stat.split_once(") ").unwrap();
+        let (_, name) = name.split_once('(').unwrap();
+        // The nineteenth field of all, of which two stand before these.
+        let nice: i32 = fields.split(' ').nth(16).unwrap().parse().unwrap();
+        threads.push((name.to_owned(), nice));
+    }
+    let nice = |name: &str| threads.iter().find(|(own, _)| own == name).unwrap().1;
+    let serving = nice("weir");
+    assert_eq!(nice("reload"), 19);
+    let others = threads.iter().filter(|(name, _)| name != "reload");
+    assert!(others.clone().count() > 1);
+    assert!(
+        others.clone().all(|&(_, nice)| nice == serving),
+        "{threads:?}"
+    );
+}
+
 //----------- SIGHUP
 
 #[test]
