@@ -170,7 +170,8 @@ impl<const N: usize> Grammar<N> {
             if len < u32::from(line.len_min) || len > line.len_max {
                 return Err(Fault::WrongLength(Culprit { avp, within }));
             }
-            let bit = 1u32.unbounded_shl(u32::from(line.position));
+            // Positions are below 32.
+            let bit = 1u32.wrapping_shl(u32::from(line.position));
             if seen & bit == 0 && line.occurs != Occurs::Never {
                 seen |= bit;
                 if let Some(first) = fields.first.get_mut(usize::from(line.position)) {
