@@ -20,6 +20,7 @@ use crate::lists::source::{self, Part};
 use crate::lists::{FileReport, ListReport, LoadReport};
 use crate::lists::{house, open};
 use crate::policy::{PolicyError, PolicySpec, Rulebook};
+use crate::snapfile::Residence;
 
 /// The built-in rules; see the comments in it.
 const SAMPLE_RULES: &str = include_str!("lists/sample.csv");
@@ -42,6 +43,8 @@ pub struct Loaded {
     pub rulebook: Rulebook,
     /// What was loaded.
     pub report: LoadReport,
+    /// Where the octets of a compiled register are, if that is what was loaded.
+    pub residence: Option<Residence>,
 }
 
 /// Reads everything that the configuration names and makes a rulebook of it.
@@ -450,6 +453,7 @@ impl<'a> Loader<'a> {
         Ok(Loaded {
             rulebook,
             report: self.report,
+            residence: None,
         })
     }
 }

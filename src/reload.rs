@@ -221,6 +221,9 @@ impl Reloader {
                 }
                 self.config = config;
                 self.previous = Previous::of(&loaded.report);
+                if let Some(residence) = loaded.residence {
+                    tracing::info!("snapshot: {residence}");
+                }
                 retire(self.register.publish(loaded.rulebook));
                 keep(&self.config, &stamps, &loaded.report);
                 Ok(loaded.report)

@@ -1,5 +1,5 @@
-//! Snapshots in files: read and checked, and written so that there is the old
-//! file or the whole new one, whatever happens.
+//! Snapshots in files: read or mapped and checked, and written so that there is
+//! the old file or the whole new one, whatever happens.
 //!
 //! ```text
 //! DIR/.NAME.unfinished ── write, fsync ──▶ rename ──▶ DIR/NAME ──▶ fsync of DIR
@@ -8,106 +8,27 @@
 //!
 //! All messages are complete: they name the file, and say what is wrong.
 
+#[cfg(all(target_os = "linux", feature = "server"))]
+mod guard;
+#[cfg(target_os = "linux")]
+mod mapping;
+#[cfg(not(target_os = "linux"))]
+#[path = "snapfile/no_mapping.rs"]
+mod mapping;
+mod memory;
+mod reading;
+
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::equipment::Snapshot;
-use crate::snapshot::{
-    self, Contents, MAGIC, Provenance, ReadError, Sink, Source, Stored, WriteError,
-};
+use crate::snapshot::{self, Contents, Provenance, Sink, WriteError};
 use crate::time::UnixTime;
 
-//----------- Reading ---------------------------------------------------------
-
-/// Reads a snapshot, all of it into memory, and checks everything.
-///
-/// # Errors
-///
-/// A file that cannot be read, or that is no whole snapshot of this version;
-/// see [`ReadError`].
-pub fn read(path: &Path) -> Result<Stored, String> {
-    with(path, snapshot::read)
-}
-
-/// Reads a file to its end and checks all its checksums, in little memory.
-///
-/// # Errors
-///
-/// As [`read`].
-pub fn verify(path: &Path) -> Result<Contents, String> {
-    with(path, snapshot::verify)
-}
-
-/// Reads where the lists of a snapshot come from, and no more of it.
-///
-/// # Errors
-///
-/// As [`read`].
-pub fn provenance(path: &Path) -> Result<Provenance, String> {
-    with(path, snapshot::read_provenance)
-}
-
-/// Whether a file begins as a snapshot does. One that cannot be read does not.
-#[must_use]
-pub fn is_snapshot(path: &Path) -> bool {
-    let mut magic = [0; MAGIC.len()];
-    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-    let read = is_file.then(|| File::open(path).and_then(|mut file| file.read_exact(&mut magic)));
-    matches!(read, Some(Ok(()))) && magic == MAGIC
-}
-
-/// Opens a file and has it read.
-fn with<T>(
-    path: &Path,
-    read: impl FnOnce(&mut FileSource) -> Result<T, ReadError<io::Error>>,
-) -> Result<T, String> {
-    let told = |why: &dyn core::fmt::Display| format!("{}: {why}", path.display());
-    let metadata = fs::metadata(path).map_err(|error| told(&plain(&error)))?;
-    // Told before opening: to open a pipe would wait for its other end.
-    if !metadata.is_file() {
-        return Err(told(&"is not a regular file"));
-    }
-    let file = File::open(path).map_err(|error| told(&plain(&error)))?;
-    read(&mut FileSource(file)).map_err(|error| told(&error))
-}
-
-/// An error of opening, in plain words.
-fn plain(error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::NotFound => "no such file; `weir compile -o FILE` makes one".to_owned(),
-        ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
-        _ => format!("cannot be read: {error}"),
-    }
-}
-
-/// A file that is read.
-struct FileSource(File);
-
-impl Source for FileSource {
-    type Error = io::Error;
-
-    fn length(&mut self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
-    }
-
-    fn read(&mut self, mut buffer: &mut [u8]) -> io::Result<usize> {
-        let mut count = 0;
-        while !buffer.is_empty() {
-            match self.0.read(buffer) {
-                Ok(0) => break,
-                Ok(read) => {
-                    count += read;
-                    buffer = buffer.get_mut(read..).unwrap_or_default();
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(count)
-    }
-}
+pub use self::memory::{Memory, Residence};
+pub use self::reading::{is_snapshot, provenance, read, verify};
 
 //----------- Writing ---------------------------------------------------------
 
@@ -269,7 +190,7 @@ mod tests {
         let path = dir.path().join("a.weir");
         for _ in 0..2 {
             let written = put(&path).unwrap();
-            let stored = read(&path).unwrap();
+            let (stored, _) = read(&path, Memory::Auto).unwrap();
             assert_eq!(stored.contents, written);
             assert_eq!(verify(&path), Ok(written));
             assert_eq!(stored.snapshot.lists().next().unwrap().name, "black");
@@ -316,6 +237,6 @@ mod tests {
         );
         let nowhere = dir.path().join("no/a.weir");
         assert!(put(&nowhere).unwrap_err().contains("cannot be written"));
-        assert!(read(&nowhere).unwrap_err().contains("no such file"));
+        assert!(verify(&nowhere).unwrap_err().contains("no such file"));
     }
 }

@@ -57,7 +57,9 @@ impl CompileArgs {
         config.register.snapshot = None;
         snapfile::refuse_foreign(&self.output).map_err(Failed::new)?;
         let before = Stamps::take(&config);
-        let Loaded { rulebook, report } = load::load_after(&config, &self.previous(&config))?;
+        let Loaded {
+            rulebook, report, ..
+        } = load::load_after(&config, &self.previous(&config))?;
         let provenance = provenance(&config, &report.lists)?;
         if Stamps::take(&config) != before {
             return Err(Failed::new(

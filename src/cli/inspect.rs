@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{print_json, printed};
 use crate::equipment::{Counts, ListKind, ListView};
 use crate::error::Failed;
-use crate::snapfile;
+use crate::snapfile::{self, Memory};
 use crate::snapshot::{Contents, FileOrigin, Provenance, Stored};
 use crate::time::UnixTime;
 
@@ -66,7 +66,7 @@ impl InspectArgs {
     ///
     /// If the file is no whole snapshot of this version.
     pub fn run(&self, out: &mut impl Write) -> Result<(), Failed> {
-        let stored = snapfile::read(&self.file).map_err(Failed::new)?;
+        let (stored, _) = snapfile::read(&self.file, Memory::Auto).map_err(Failed::new)?;
         let report = Report::of(self.file.display().to_string(), &stored);
         match self.json {
             true => print_json(out, &report),

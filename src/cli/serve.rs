@@ -84,6 +84,9 @@ impl ServeArgs {
             .map_or_else(Previous::default, State::previous);
         let loaded = load::load_after(&config, &previous)
             .map_err(|refused| Failed::new(reload::loggable(&refused.to_string(), &config)))?;
+        if let Some(residence) = loaded.residence {
+            tracing::info!("snapshot: {residence}");
+        }
         let register = Arc::new(Register::new(loaded.rulebook));
         let counters = Arc::new(Counters::default());
         let node = Arc::new(node(&config));

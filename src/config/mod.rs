@@ -43,6 +43,7 @@ pub use self::text::MaxChange;
 pub(crate) use self::text::parse_duration;
 pub use self::tls::{ClientCertificates, Tls, TlsVersion};
 pub use crate::lists::ListFormat;
+pub use crate::snapfile::Memory as SnapshotMemory;
 
 //----------- Config ----------------------------------------------------------
 
@@ -203,6 +204,8 @@ pub struct Register {
     /// The compiled register that is served instead of lists; relative to the
     /// configuration file's directory.
     pub snapshot: Option<PathBuf>,
+    /// Whether that is read into memory or mapped.
+    pub snapshot_memory: SnapshotMemory,
     /// Maintenance switch: the status that every request gets.
     #[serde(rename = "override", with = "text::optional_status")]
     pub override_status: Option<Status>,
@@ -237,6 +240,7 @@ impl Default for Register {
             lists_dir: PathBuf::from("lists"),
             sample: false,
             snapshot: None,
+            snapshot_memory: SnapshotMemory::Auto,
             override_status: None,
             unlisted: None,
             malformed: Malformed::Fault,

@@ -6,12 +6,14 @@
 //! a device itself costs a few bits in a [`Devices`] table. Only the line of
 //! the file is its own.
 
+use std::borrow::Cow;
+
 use rustc_hash::FxHashMap;
 
 use super::Device;
 use super::devices::{Devices, DevicesBuilder};
 use super::record::{NONE, Records};
-use super::stored::{Damage, Flaw, Parts, Section, octets};
+use super::stored::{Column, Damage, Flaw, Octets, Parts, Section, octets};
 
 //----------- DeviceRules -----------------------------------------------------
 
@@ -25,7 +27,7 @@ pub(super) struct DeviceRules {
     /// The line of each place of the table; where a class says several things,
     /// the place of the first of as many lines in `more_lines`. Without it the
     /// lines are not known: it takes more memory than all else together.
-    lines: Option<Box<[u32]>>,
+    lines: Option<Column<u32>>,
     /// Lines of devices of which several things are said.
     more_lines: Vec<u32>,
 }
@@ -91,12 +93,21 @@ impl DeviceRules {
         let Some(lines) = &self.lines else {
             return Some((rule, None));
         };
-        let line = *lines.get(self.table.place(device.number())?)?;
+        let Some(line) = lines.find(self.table.place(device.number())?) else {
+            // What says where the lines are cannot be read any more.
+            return Some((rule, None));
+        };
         let line = match members.len() {
             1 => line,
             _ => *self.more_lines.get((line as usize).checked_add(place)?)?,
         };
         Some((rule, Some(line)))
+    }
+
+    /// All devices, in no particular order.
+    pub(super) fn devices(&self) -> impl Iterator<Item = Device> {
+        let devices = self.table.iter();
+        devices.filter_map(|(device, _)| Device::from_number(device))
     }
 
     /// All rules: the device, the number, and what they say; in no particular
@@ -132,7 +143,7 @@ const MEMBERS: &str = "devices.members";
 /// Where each class ends in it.
 const ENDS: &str = "devices.ends";
 /// The line of each place.
-const LINES: &str = "devices.lines";
+pub(super) const LINES: &str = "devices.lines";
 /// The lines of devices of which several things are said.
 const MORE_LINES: &str = "devices.more_lines";
 
@@ -143,17 +154,22 @@ impl DeviceRules {
     }
 
     /// The sections of them.
-    pub(super) fn store<'a>(&'a self, sections: &mut Vec<Section<'a>>) {
+    /// `None` if the lines cannot be read.
+    pub(super) fn store<'a>(&'a self, sections: &mut Vec<Section<'a>>) -> Option<()> {
         self.table.store(sections);
         let members = self.classes.members.iter();
         let members: Vec<[u32; 2]> = members.map(|rule| [rule.terms, rule.source]).collect();
-        let lines = self.lines.as_deref().unwrap_or_default();
+        let lines = match &self.lines {
+            Some(lines) => lines.octets()?,
+            None => Cow::default(),
+        };
         sections.extend([
             Section::new(MEMBERS, octets(&members)),
             Section::new(ENDS, octets(&self.classes.ends)),
-            Section::new(LINES, bytemuck::cast_slice::<u32, u8>(lines)),
+            Section::new(LINES, lines),
             Section::new(MORE_LINES, octets(&self.more_lines)),
         ]);
+        Some(())
     }
 
     /// The rules of stored sections, which refer to so many terms and sources.
@@ -177,7 +193,7 @@ impl DeviceRules {
             return Err(Damage("does not divide section `devices.members`").of(ENDS));
         }
         // Where lines are not known there are none.
-        let lines = Some(numbers(parts, LINES)?).filter(|lines| !lines.is_empty());
+        let lines = Some(parts.column(LINES)?).filter(|lines| lines.len() > 0);
         if (lines.as_ref()).is_some_and(|lines| lines.len() != table.places()) {
             return Err(Damage("has another length than there are places").of(LINES));
         }
@@ -191,7 +207,7 @@ impl DeviceRules {
                 single: single.count() as u32,
                 ends,
             },
-            lines: lines.map(Vec::into_boxed_slice),
+            lines,
             more_lines: numbers(parts, MORE_LINES)?,
         })
     }
@@ -230,7 +246,8 @@ impl DeviceRules {
         }
         drop(classes);
         let table = builder.finish();
-        let mut lines = vec![0; table.places()].into_boxed_slice();
+        let mut column = Octets::zeroed(table.places() * size_of::<u32>());
+        let lines: &mut [u32] = bytemuck::cast_slice_mut(column.as_mut_slice());
         let mut more_lines = Vec::new();
         let mut own = Vec::new();
         for &(device, head) in &heads {
@@ -254,7 +271,7 @@ impl DeviceRules {
         Self {
             table,
             classes: ranked,
-            lines: Some(lines),
+            lines: Column::here(column),
             more_lines,
         }
     }

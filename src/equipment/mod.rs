@@ -47,7 +47,7 @@ pub use self::rule::{
 pub use self::snapshot::{BindingView, Counts, ListKind, ListView, RuleView, Snapshot};
 pub use self::special::Special;
 pub use self::status::{Status, StatusError};
-pub use self::stored::{Flaw, Octets, Parts, Section};
+pub use self::stored::{Flaw, Left, Octets, Parts, Section, Store};
 pub use self::tac::{Tac, TacPrefix};
 
 pub(crate) use self::rule::Terms;

@@ -146,6 +146,11 @@ impl Snapshot {
         records.chain(devices)
     }
 
+    /// All single devices that rules name, in no particular order.
+    pub fn devices(&self) -> impl Iterator<Item = Device> {
+        self.rules.devices.devices()
+    }
+
     /// All bindings, in the order in which they were added.
     pub fn bindings(&self) -> impl Iterator<Item = BindingView<'_>> {
         numbers(self.bindings.records.len()).filter_map(|number| self.binding(BindingId(number)))

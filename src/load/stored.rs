@@ -12,7 +12,8 @@ use crate::snapshot::Provenance;
 /// Reads a snapshot, and makes a rulebook of it and the policies of a
 /// configuration.
 pub(super) fn load(config: &Config, path: &Path, previous: &Previous) -> Result<Loaded, LoadError> {
-    let stored = snapfile::read(path).map_err(LoadError::Snapshot)?;
+    let memory = config.register.snapshot_memory;
+    let (stored, residence) = snapfile::read(path, memory).map_err(LoadError::Snapshot)?;
     let mut report = report(&stored.provenance);
     report.warnings = config.warnings();
     for list in &mut report.lists {
@@ -25,7 +26,11 @@ pub(super) fn load(config: &Config, path: &Path, previous: &Previous) -> Result<
     check_names(config, path, &stored.snapshot)?;
     let rulebook = rulebook(config, stored.snapshot)?;
     report.warnings.extend(rulebook.overlaps());
-    Ok(Loaded { rulebook, report })
+    Ok(Loaded {
+        rulebook,
+        report,
+        residence: Some(residence),
+    })
 }
 
 /// Checks that all lists are there which policies name.

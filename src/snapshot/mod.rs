@@ -54,8 +54,10 @@
 //! read as something that it is not. Whoever changes a section, a structure in
 //! it, or how a key is mixed, counts [`FORMAT`] up.
 
+mod checksum;
 mod container;
 mod provenance;
+mod reading;
 
 use core::convert::Infallible;
 use std::borrow::Cow;
@@ -65,11 +67,12 @@ use thiserror::Error;
 use crate::equipment::{Flaw, Parts, Section, Snapshot};
 use crate::time::UnixTime;
 
-pub use self::container::{Contents, MAGIC, Sink, Source, TableEntry};
+pub use self::container::{Contents, MAGIC, Sink, TableEntry};
 pub use self::provenance::{FileOrigin, ListOrigin, Provenance};
+pub use self::reading::Source;
 
 /// The number of the format.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The section of the provenance.
 const PROVENANCE: &str = "provenance";
@@ -114,14 +117,18 @@ pub fn write<S: Sink>(
     container::write(&sections, created, sink).map_err(WriteError::Sink)
 }
 
-/// Reads a snapshot from a source, section by section, each into memory of its
-/// own, and checks everything.
+/// Reads a snapshot from a source and checks everything, but for sections that
+/// are left where they are.
+///
+/// Sections stay in the region of the source if it has one, and are read into
+/// memory of their own otherwise. Long ones that no lookup needs are left where
+/// they are if the source has a store; these [`verify`] checks.
 ///
 /// # Errors
 ///
 /// Those of the source; and what is wrong with it, naming the section.
-pub fn read<S: Source>(source: &mut S) -> Result<Stored, ReadError<S::Error>> {
-    let (contents, mut parts) = container::read(source)?;
+pub fn read<S: Source>(source: &S) -> Result<Stored, ReadError<S::Error>> {
+    let (contents, mut parts) = reading::read(source)?;
     let provenance = provenance(&mut parts)?;
     let snapshot = Snapshot::restore(&mut parts)?;
     match parts.left() {
@@ -144,8 +151,8 @@ pub fn read<S: Source>(source: &mut S) -> Result<Stored, ReadError<S::Error>> {
 /// # Errors
 ///
 /// As [`read`], but for what only the making would find.
-pub fn verify<S: Source>(source: &mut S) -> Result<Contents, ReadError<S::Error>> {
-    container::verify(source)
+pub fn verify<S: Source>(source: &S) -> Result<Contents, ReadError<S::Error>> {
+    reading::verify(source)
 }
 
 /// Reads where the lists of a snapshot come from, and none of the rules.
@@ -153,8 +160,8 @@ pub fn verify<S: Source>(source: &mut S) -> Result<Contents, ReadError<S::Error>
 /// # Errors
 ///
 /// As [`read`], but for what is wrong with other sections.
-pub fn read_provenance<S: Source>(source: &mut S) -> Result<Provenance, ReadError<S::Error>> {
-    Ok(provenance(&mut container::read_first(source)?)?)
+pub fn read_provenance<S: Source>(source: &S) -> Result<Provenance, ReadError<S::Error>> {
+    Ok(provenance(&mut reading::read_first(source)?)?)
 }
 
 /// Takes the provenance out.
@@ -191,8 +198,8 @@ pub fn to_octets(
 /// # Errors
 ///
 /// What is wrong with them.
-pub fn from_octets(mut octets: &[u8]) -> Result<Stored, ReadError<Infallible>> {
-    read(&mut octets)
+pub fn from_octets(octets: &[u8]) -> Result<Stored, ReadError<Infallible>> {
+    read(&octets)
 }
 
 //----------- Errors ----------------------------------------------------------
@@ -200,8 +207,9 @@ pub fn from_octets(mut octets: &[u8]) -> Result<Stored, ReadError<Infallible>> {
 /// Why a snapshot cannot be written.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum WriteError<E> {
-    /// This machine is not little-endian, or a text is too long.
-    #[error("it holds something that cannot be stored on this machine")]
+    /// This machine is not little-endian, a text is too long, or the file that it
+    /// came from cannot be read any more.
+    #[error("it holds something that cannot be stored, or be read again where it came from")]
     Unstorable,
     /// The sink does not take it.
     #[error(transparent)]

@@ -260,6 +260,31 @@ fn a_new_snapshot_is_noticed_and_a_bad_one_changes_nothing() {
     server.wait_for_verdict(DEVICE, "greylisted");
 }
 
+/// `cp` and `scp` cut the old file short before they write the new one: that
+/// would end a server that has it mapped.
+#[test]
+fn a_mapped_snapshot_may_be_written_over_in_place() {
+    let dir = compiled();
+    let mapped = SERVED.replace("[[policy]]", "snapshot_memory = \"map\"\n[[policy]]");
+    fs::write(dir.path().join("weir.toml"), mapped).unwrap();
+    let server = Serving::start_in(dir.path());
+    let log = server.log.wait_for("snapshot: mapped", 1);
+    assert_eq!(server.verdict(DEVICE), "whitelisted");
+    if !log.contains("guarded by a lease") {
+        // Not every file system has leases.
+        return;
+    }
+    let path = dir.path().join("register.weir");
+    let old = dir.path().join("old");
+    fs::copy(&path, &old).unwrap();
+    fs::write(dir.path().join("lists/a.csv"), list("black")).unwrap();
+    compile(dir.path()).ends(0);
+    server.wait_for_verdict(DEVICE, "blacklisted");
+    fs::copy(&old, &path).unwrap();
+    server.log.wait_for("so it was copied into memory", 1);
+    server.wait_for_verdict(DEVICE, "whitelisted");
+}
+
 #[test]
 fn sighup_reads_the_snapshot_again() {
     let dir = compiled();

@@ -54,4 +54,5 @@ mod table;
 
 pub use self::build::DevicesBuilder;
 pub(super) use self::pages::Lines;
+pub use self::pages::Region;
 pub use self::table::{BATCH, Devices, Size};

@@ -7,8 +7,21 @@ use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::slice;
 use std::alloc::{self, Layout};
+use std::sync::Arc;
 
 use super::line::Line;
+
+/// Memory that belongs to somebody else, such as a file that is mapped, and in
+/// which [`Lines`] may stand.
+///
+/// # Safety
+///
+/// Whoever implements it promises that [`octets`](Region::octets) gives the same
+/// memory for as long as the value lives, and that nobody writes to it.
+pub unsafe trait Region: fmt::Debug + Send + Sync {
+    /// All of it.
+    fn octets(&self) -> &[u8];
+}
 
 /// Zeroed lines, of which there may be more later.
 ///
@@ -23,6 +36,9 @@ pub(in crate::equipment) struct Lines {
     len: usize,
     /// How many there is room for.
     room: usize,
+    /// Whose memory it is, if it is not this value's own. Then it is only read:
+    /// whoever wants to write gets a copy.
+    owner: Option<Arc<dyn Region>>,
 }
 
 /// Octets from which on an array is a mapping: where the second huge page
@@ -35,7 +51,8 @@ const MAPPED_MIN: usize = match cfg!(target_os = "linux") {
 /// Octets of a huge page of x86-64, and of other processors with 4 KiB pages.
 const HUGE_PAGE: usize = 2 << 20;
 
-// SAFETY: the memory is owned by its `Lines` alone, as that of a `Vec<Line>`.
+// SAFETY: the memory is owned by its `Lines` alone, as that of a `Vec<Line>`, or
+// it is a region's, which any thread may read.
 unsafe impl Send for Lines {}
 // SAFETY: through a shared reference it is only read.
 unsafe impl Sync for Lines {}
@@ -48,7 +65,26 @@ impl Lines {
             start,
             len: 0,
             room,
+            owner: None,
         }
+    }
+
+    /// So many lines of a region, from the octet `from` on, which are not copied.
+    /// `None` if there are not so many, or if that is no place for a line.
+    pub(in crate::equipment) fn of_region(
+        region: &Arc<dyn Region>,
+        from: usize,
+        len: usize,
+    ) -> Option<Self> {
+        let size = len.checked_mul(size_of::<Line>())?;
+        let octets = region.octets().get(from..from.checked_add(size)?)?;
+        let start = NonNull::from(octets).cast::<Line>();
+        start.is_aligned().then(|| Self {
+            start,
+            len,
+            room: len,
+            owner: Some(Arc::clone(region)),
+        })
     }
 
     /// So many lines.
@@ -82,6 +118,9 @@ impl Lines {
 
     /// Gives back the room that is not needed.
     pub(super) fn shrink(&mut self) {
+        if self.owner.is_some() {
+            return;
+        }
         let (used, room) = (octets(self.len), octets(self.room));
         if room < MAPPED_MIN {
             if self.len < self.room {
@@ -135,6 +174,9 @@ fn allocate(room: usize) -> (NonNull<Line>, usize) {
 
 impl Drop for Lines {
     fn drop(&mut self) {
+        if self.owner.is_some() {
+            return;
+        }
         let size = octets(self.room);
         if size >= MAPPED_MIN {
             // SAFETY: a mapping of this size, which nothing refers to any more.
@@ -152,7 +194,8 @@ impl Deref for Lines {
     #[inline]
     fn deref(&self) -> &[Line] {
         // SAFETY: `start` is aligned, and `len` lines from it on are memory of
-        // this value that was zeroed at first; any octets are a line.
+        // this value that was zeroed at first, or of a region that it keeps;
+        // any octets are a line.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
@@ -160,7 +203,11 @@ impl Deref for Lines {
 impl DerefMut for Lines {
     #[inline]
     fn deref_mut(&mut self) -> &mut [Line] {
-        // SAFETY: as in `deref`; the reference to this value is the only one.
+        if self.owner.is_some() {
+            *self = self.clone();
+        }
+        // SAFETY: as in `deref`; the reference to this value is the only one,
+        // and the memory is its own.
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }
@@ -282,6 +329,49 @@ mod tests {
             assert!(lines[..vector.len()] == *vector);
             assert!(lines[vector.len()..] == [Line::default(); 5]);
         }
+    }
+
+    /// Lines as a region.
+    #[derive(Debug)]
+    struct Static(Box<[Line]>);
+
+    // SAFETY: the memory of the box stays where it is, and nobody has it.
+    unsafe impl Region for Static {
+        fn octets(&self) -> &[u8] {
+            bytemuck::cast_slice(&self.0)
+        }
+    }
+
+    #[test]
+    fn lines_of_a_region_are_read_there_and_written_elsewhere() {
+        let mut all = vec![Line::default(); 10];
+        for (place, line) in all.iter_mut().enumerate() {
+            line.set_cell(Cells::new(4), 0, 1 + place as u64);
+        }
+        let region: Arc<dyn Region> = Arc::new(Static(all.clone().into_boxed_slice()));
+        let line = size_of::<Line>();
+        for (from, len) in [
+            (0, 11),
+            (line, 10),
+            (line / 2, 1),
+            (usize::MAX, 1),
+            (0, usize::MAX),
+        ] {
+            assert!(
+                Lines::of_region(&region, from, len).is_none(),
+                "{from} {len}"
+            );
+        }
+        let mut lines = Lines::of_region(&region, line, 9).unwrap();
+        assert_eq!(Arc::strong_count(&region), 2);
+        assert_eq!(lines.as_ptr().cast(), region.octets()[line..].as_ptr());
+        lines.shrink();
+        lines.extend(1);
+        lines[9] = Line::default();
+        lines[0] = Line::default();
+        assert!(lines[1..9] == all[2..] && lines[0] == lines[9]);
+        assert_eq!(Arc::strong_count(&region), 1);
+        assert_eq!(*region.octets(), *bytemuck::cast_slice::<Line, u8>(&all));
     }
 
     #[test]

@@ -18,12 +18,14 @@
 //! All numbers are little-endian, which is also how they are in memory: machines
 //! of the other kind refuse to read and to write.
 
+mod column;
 mod octets;
 mod records;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use bytemuck::Pod;
 use thiserror::Error;
 
 use self::records::{StoredCounts, StoredTerms};
@@ -36,8 +38,10 @@ use super::snapshot::{Bindings, Catalogue, List, ListKind, Rules, Source};
 use super::texts::Texts;
 use super::{Counts, FileId, Snapshot, Status, TacDirectory, Terms};
 
+pub(super) use self::column::Column;
+pub use self::column::{Left, Store};
 pub use self::octets::Octets;
-pub(super) use self::octets::{Fields, octets, put_text};
+pub(super) use self::octets::{Fields, NO_RECORDS, octets, put_text};
 pub(super) use self::records::{StoredException, StoredModel, StoredRule, StoredSubscribers};
 
 //----------- Section ---------------------------------------------------------
@@ -56,6 +60,10 @@ impl<'a> Section<'a> {
     /// The longest name.
     pub const NAME_MAX: usize = 32;
 
+    /// The sections that may be left where they are when a snapshot is read, see
+    /// [`Parts::leave`]: no lookup needs them.
+    pub const LEFT: [&'static str; 1] = [super::device_rules::LINES];
+
     /// A section.
     pub fn new(name: &'static str, octets: impl Into<Cow<'a, [u8]>>) -> Self {
         Self {
@@ -70,12 +78,29 @@ impl<'a> Section<'a> {
 pub struct Parts {
     /// Those that have not been used yet.
     sections: BTreeMap<String, Octets>,
+    /// Those that were left where they are.
+    left: BTreeMap<String, Left>,
 }
 
 impl Parts {
     /// Adds a section; false if there is one of this name.
     pub fn insert(&mut self, name: String, octets: Octets) -> bool {
         self.sections.insert(name, octets).is_none()
+    }
+
+    /// Adds a section that was left where it is; false if there is one of this
+    /// name.
+    pub fn leave(&mut self, name: String, left: Left) -> bool {
+        self.left.insert(name, left).is_none()
+    }
+
+    /// Takes a section of entries out, which may have been left where it is.
+    pub(super) fn column<T: Pod>(&mut self, name: &'static str) -> Result<Column<T>, Flaw> {
+        let column = match self.left.remove(name) {
+            Some(left) => Column::left(left),
+            None => Column::here(self.take(name)?),
+        };
+        column.ok_or_else(|| NO_RECORDS.of(name))
     }
 
     /// Takes a section out.
@@ -91,7 +116,8 @@ impl Parts {
     /// A section that has not been taken.
     #[must_use]
     pub fn left(&self) -> Option<&str> {
-        self.sections.keys().next().map(String::as_str)
+        let mut names = self.sections.keys().chain(self.left.keys());
+        names.next().map(String::as_str)
     }
 }
 
@@ -130,7 +156,8 @@ impl Snapshot {
     /// The snapshot as sections, in the order in which they are to be stored.
     ///
     /// Equal snapshots, built by the same calls, have equal sections. `None` on
-    /// a machine that is not little-endian, and if a text has 4 GiB or more.
+    /// a machine that is not little-endian, if a text has 4 GiB or more, and if a
+    /// section that was left in a file cannot be read there.
     #[must_use]
     pub fn sections(&self) -> Option<Vec<Section<'_>>> {
         if cfg!(target_endian = "big") {
@@ -166,7 +193,7 @@ impl Snapshot {
             Section::new(SOURCES, octets(&sources)),
             Section::new(COUNTS, octets(&[StoredCounts::of(self.counts)])),
         ];
-        self.rules.devices.store(&mut sections);
+        self.rules.devices.store(&mut sections)?;
         let rules = self.rules.records.stored(|number| {
             // A record that nothing finds is there for its line.
             indexed.get(number).copied().unwrap_or_default()

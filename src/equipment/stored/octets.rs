@@ -1,10 +1,13 @@
 //! Octets of a section: in memory where a table can use them as they are, and
 //! read field by field.
 
+use core::ops::Range;
+use std::sync::Arc;
+
 use bytemuck::{AnyBitPattern, NoUninit};
 
 use super::Damage;
-use crate::equipment::devices::Lines;
+use crate::equipment::devices::{Lines, Region};
 
 //----------- Octets ----------------------------------------------------------
 
@@ -26,6 +29,16 @@ impl Octets {
             lines: Lines::zeroed(len.div_ceil(LINE)),
             len,
         }
+    }
+
+    /// Those of a part of a region, which are not copied: it begins with a cache
+    /// line, and the last one of it is there to its end. `None` if it does not,
+    /// or is not.
+    #[must_use]
+    pub fn of_region(region: &Arc<dyn Region>, part: Range<usize>) -> Option<Self> {
+        let len = part.end.checked_sub(part.start)?;
+        let lines = Lines::of_region(region, part.start, len.div_ceil(LINE))?;
+        Some(Self { lines, len })
     }
 
     /// How many there are.
@@ -72,7 +85,7 @@ impl Octets {
 const LINE: usize = 64;
 
 /// What is wrong with a section that ends within a record.
-const NO_RECORDS: Damage = Damage("ends in the middle of an entry");
+pub(in crate::equipment) const NO_RECORDS: Damage = Damage("ends in the middle of an entry");
 
 /// Records as the octets of a section.
 pub(in crate::equipment) fn octets<T: NoUninit>(records: &[T]) -> Vec<u8> {
