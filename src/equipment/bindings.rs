@@ -1,38 +1,17 @@
 //! From a subscriber to the bindings and exceptions that name it.
 
+use bytemuck::{Pod, Zeroable};
 use rustc_hash::FxHashMap;
 
 use super::crowd::{CROWD, Crowd, Member};
+use super::keyed::{Keyed4, KeyedHead};
 use super::ranges::{Ranges, RangesBuilder, deepest};
-use super::record::NONE;
-use super::stored::{StoredException, StoredSubscribers};
-use super::{Imsi, RuleId, Subscribers};
+use super::record::{Entry, Records, Spans};
+use super::stored::{Column, Flaw, Parts, Section, StoredSubscribers};
+use super::{Imsi, RuleId, Subscribers, Terms};
 
-//----------- ImsiIndex -------------------------------------------------------
-
-/// An exact index from a subscriber to the first of its records.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ImsiIndex {
-    /// By [`Imsi::key`].
-    heads: FxHashMap<u64, u32>,
-}
-
-impl ImsiIndex {
-    /// Puts a record first; the one that was first is returned.
-    pub(super) fn insert(&mut self, imsi: Imsi, record: u32) -> Option<u32> {
-        self.heads.insert(imsi.key(), record)
-    }
-
-    /// The subscribers, in no particular order.
-    fn subscribers(&self) -> impl Iterator<Item = Imsi> {
-        self.heads.keys().map(|&key| Imsi::from_key(key))
-    }
-
-    /// The first record.
-    pub(super) fn find(&self, imsi: Imsi) -> Option<u32> {
-        self.heads.get(&imsi.key()).copied()
-    }
-}
+/// What is said of a subscriber, by its rank.
+type BySubscriber = Keyed4<50>;
 
 //----------- BoundIndex ------------------------------------------------------
 
@@ -40,163 +19,185 @@ impl ImsiIndex {
 /// holds it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BoundIndex {
-    /// The first record of each subscriber.
-    imsis: ImsiIndex,
-    /// The first record of each range of subscribers, by [`Imsi::key`].
+    /// The bindings of each subscriber.
+    imsis: BySubscriber,
+    /// The number of each range of subscribers, by [`Imsi::key`].
     ranges: Ranges,
-    /// Those that have many, by the first record.
-    crowds: FxHashMap<u32, Crowd>,
+    /// The bindings of each range, by its number.
+    of_ranges: Keyed4<32>,
+    /// Unpacks the scopes of both.
+    spans: Spans,
+    /// Subscribers with many bindings, by their rank.
+    crowds: FxHashMap<u64, Crowd>,
+    /// Ranges with many.
+    range_crowds: FxHashMap<u64, Crowd>,
+}
+
+/// What is found of a subscriber.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Found<'a> {
+    /// One binding.
+    One(Entry),
+    /// More than are looked at one by one.
+    Many(&'a Crowd),
 }
 
 impl BoundIndex {
-    /// Calls `visitor` with the first record of each chain of bindings of the
-    /// subscriber, in no particular order.
+    /// Calls `visitor` with the bindings of the subscriber, in no particular
+    /// order.
     #[inline]
-    pub(super) fn visit(&self, imsi: Imsi, mut visitor: impl FnMut(u32)) {
-        if let Some(head) = self.imsis.find(imsi) {
-            visitor(head);
+    pub(super) fn visit(&self, imsi: Imsi, mut visitor: impl FnMut(Found<'_>)) {
+        visit(&self.imsis, &self.crowds, imsi.rank(), &mut visitor);
+        if !self.ranges.is_empty() {
+            self.ranges.visit(imsi.key(), |range, _| {
+                let number = range.into();
+                visit(&self.of_ranges, &self.range_crowds, number, &mut visitor);
+            });
         }
-        self.ranges.visit(imsi.key(), visitor);
     }
 
-    /// The bindings of a chain, if they are many.
+    /// What unpacks the scopes of what is found.
     #[inline]
-    pub(super) fn crowd(&self, head: u32) -> Option<&Crowd> {
-        self.crowds.get(&head)
+    pub(super) fn spans(&self) -> &Spans {
+        &self.spans
+    }
+
+    /// Has the memory fetched that looking these subscribers up begins with: for
+    /// up to a batch of them.
+    #[inline]
+    pub(super) fn prefetch(&self, imsis: impl Iterator<Item = Imsi> + Clone) {
+        prefetch(&self.imsis, imsis);
+    }
+
+    /// Indexes what is much.
+    fn index_crowds(&mut self, terms: &[Terms]) {
+        self.crowds = crowds(&self.imsis, &self.spans, terms);
+        self.range_crowds = crowds(&self.of_ranges, &self.spans, terms);
     }
 }
+
+/// Calls `visitor` with what is said of a key.
+#[inline]
+fn visit<const BITS: u32>(
+    index: &Keyed4<BITS>,
+    crowds: &FxHashMap<u64, Crowd>,
+    key: u64,
+    visitor: &mut impl FnMut(Found<'_>),
+) {
+    if !crowds.is_empty()
+        && let Some(crowd) = crowds.get(&key)
+    {
+        visitor(Found::Many(crowd));
+        return;
+    }
+    index.visit(key, |entry| visitor(Found::One(entry.into())));
+}
+
+/// The keys of which more is said than is looked at one by one.
+fn crowds<const BITS: u32>(
+    index: &Keyed4<BITS>,
+    spans: &Spans,
+    terms: &[Terms],
+) -> FxHashMap<u64, Crowd> {
+    let crowd = |key| {
+        let mut entries = Vec::new();
+        index.visit(key, |entry| entries.push(Entry::from(entry)));
+        Crowd::new(entries.into_iter().filter_map(|entry| {
+            Some(Member {
+                entry,
+                scope: spans.scope(entry.scope)?,
+                terms: *terms.get(entry.terms as usize)?,
+            })
+        }))
+    };
+    let keys = index.crowded(CROWD as usize).into_iter();
+    keys.map(|key| (key, crowd(key))).collect()
+}
+
+/// Has the memory fetched that looking these subscribers up begins with.
+#[inline]
+fn prefetch(index: &BySubscriber, imsis: impl Iterator<Item = Imsi> + Clone) {
+    for imsi in imsis.clone() {
+        index.prefetch_start(imsi.rank());
+    }
+    for imsi in imsis {
+        index.prefetch_entries(imsi.rank());
+    }
+}
+
+//----------- BoundBuilder ----------------------------------------------------
 
 /// Collects a [`BoundIndex`], and keeps whom each binding binds.
 #[derive(Debug, Default)]
 pub(super) struct BoundBuilder {
-    /// Who is bound.
-    bound: Bound,
-    /// The last binding of each subscriber.
-    imsis: ImsiIndex,
-    /// The last binding of each range.
+    /// Who is bound by each binding.
+    bound: Vec<StoredSubscribers>,
+    /// The number of each range.
     ranges: FxHashMap<(Imsi, Imsi), u32>,
-    /// How long the chains are.
-    lengths: Lengths,
 }
 
 impl BoundBuilder {
-    /// Adds the binding with the next number; returns another of the same
-    /// subscribers, which is to follow it.
-    pub(super) fn push(&mut self, subscribers: Subscribers, record: u32) -> Option<u32> {
-        let next = match subscribers {
-            Subscribers::One(imsi) => {
-                self.bound.firsts.push(imsi);
-                self.imsis.insert(imsi, record)
-            }
-            Subscribers::Range { from, to } => {
-                self.bound.firsts.push(from);
-                self.bound.lasts.insert(record, to);
-                // Between keys of different lengths lie others' keys.
-                if from.digits() != to.digits() {
-                    return None;
-                }
-                self.ranges.insert((from, to), record)
-            }
-        };
-        self.lengths.extend(next, record);
-        next
+    /// Adds the binding with the next number. There are no more ranges than
+    /// bindings.
+    pub(super) fn push(&mut self, subscribers: Subscribers) {
+        self.bound.push(StoredSubscribers::new(subscribers));
+        if let Some(range) = searched(subscribers) {
+            let next = self.ranges.len() as u32;
+            self.ranges.entry(range).or_insert(next);
+        }
     }
 
-    /// The most ranges that hold one subscriber, and that subscriber.
-    pub(super) fn deepest(&self) -> (usize, Imsi) {
+    /// The most ranges that hold one subscriber, and that subscriber; none if
+    /// there are no ranges.
+    pub(super) fn deepest(&self) -> Option<(usize, Imsi)> {
         let ranges = self.ranges.iter();
-        let (depth, key) = deepest(ranges.map(|(&(from, to), &head)| (from.key(), to.key(), head)));
-        (depth, Imsi::from_key(key))
+        let (depth, key) =
+            deepest(ranges.map(|(&(from, to), &range)| (from.key(), to.key(), range)));
+        Some((depth, Imsi::from_stored(key)?))
     }
 
-    /// Who is bound, and the index; `member` tells what a record says, and
-    /// which follows it.
+    /// Who is bound, and the index of these bindings.
     pub(super) fn finish(
-        mut self,
-        member: impl Fn(u32) -> Option<(Member, u32)>,
-    ) -> (Bound, BoundIndex) {
-        self.bound.firsts.shrink_to_fit();
+        self,
+        records: &Records,
+        terms: &[Terms],
+    ) -> (Column<StoredSubscribers>, BoundIndex) {
+        let bound = || {
+            let numbered = (0..).zip(&self.bound);
+            numbered.filter_map(|(number, stored)| Some((number, stored.restore().ok()?)))
+        };
+        let imsis = bound().filter_map(|(number, subscribers)| match subscribers {
+            Subscribers::One(imsi) => Some((imsi.rank(), records.entry(number)?.into())),
+            Subscribers::Range { .. } => None,
+        });
+        let of_ranges = bound().filter_map(|(number, subscribers)| {
+            let range = self.ranges.get(&searched(subscribers)?)?;
+            Some((u64::from(*range), records.entry(number)?.into()))
+        });
         let mut ranges = RangesBuilder::default();
-        for (&(from, to), &head) in &self.ranges {
+        for (&(from, to), &range) in &self.ranges {
             // None of them says what another says.
-            ranges.push(from.key(), to.key(), head, head);
+            ranges.push(from.key(), to.key(), range, range);
         }
-        let index = BoundIndex {
-            imsis: self.imsis,
+        let mut index = BoundIndex {
+            imsis: Keyed4::new(imsis),
             ranges: ranges.finish(),
-            crowds: self.lengths.crowds(member),
+            of_ranges: Keyed4::new(of_ranges),
+            spans: records.spans(),
+            ..BoundIndex::default()
         };
-        (self.bound, index)
+        index.index_crowds(terms);
+        let bound = self.bound.into_iter();
+        (Column::collect(bound.len(), bound), index)
     }
 }
 
-//----------- Lengths ---------------------------------------------------------
-
-/// How long chains are, of those with more than one link.
-#[derive(Clone, Debug, Default)]
-struct Lengths {
-    /// By the first link.
-    by_head: FxHashMap<u32, u32>,
-}
-
-impl Lengths {
-    /// Puts a link before the one that was first.
-    fn extend(&mut self, first: Option<u32>, head: u32) {
-        if let Some(first) = first {
-            let length = self.by_head.remove(&first).unwrap_or(1);
-            self.by_head.insert(head, length.saturating_add(1));
-        }
-    }
-
-    /// Indexes the chains that are long; `member` tells what a link says, and
-    /// which follows it.
-    fn crowds(&self, member: impl Fn(u32) -> Option<(Member, u32)>) -> FxHashMap<u32, Crowd> {
-        let long = (self.by_head.iter()).filter(|&(_, &length)| length > CROWD);
-        let crowd = |(&head, _): (&u32, _)| {
-            let mut number = head;
-            let chain = core::iter::from_fn(|| {
-                let (member, next) = member(number)?;
-                number = next;
-                Some(member)
-            });
-            // The last that was added is the first of the chain.
-            let mut members: Vec<Member> = chain.collect();
-            members.reverse();
-            (head, Crowd::new(members.into_iter()))
-        };
-        long.map(crowd).collect()
-    }
-}
-
-//----------- Bound -----------------------------------------------------------
-
-/// Whom each binding binds. Most bind one, so that the ends of ranges stand
-/// apart.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Bound {
-    /// The only or first subscriber, by the number of the binding.
-    firsts: Vec<Imsi>,
-    /// The last subscriber, of those bindings that have ranges.
-    lasts: FxHashMap<u32, Imsi>,
-}
-
-impl Bound {
-    /// Whom a binding binds.
-    pub(super) fn find(&self, record: u32) -> Option<Subscribers> {
-        let from = *self.firsts.get(record as usize)?;
-        Some(match self.lasts.get(&record) {
-            None => Subscribers::One(from),
-            Some(&to) => Subscribers::Range { from, to },
-        })
-    }
-}
-
-impl Bound {
-    /// Whom each of so many bindings binds.
-    pub(super) fn stored(&self, bindings: usize) -> Vec<StoredSubscribers> {
-        let numbers = (0..bindings).map_while(|number| u32::try_from(number).ok());
-        let stored = numbers.filter_map(|number| Some(StoredSubscribers::new(self.find(number)?)));
-        stored.collect()
+/// A range that a subscriber may be found in. Between keys of different lengths
+/// lie others' keys.
+fn searched(subscribers: Subscribers) -> Option<(Imsi, Imsi)> {
+    match subscribers {
+        Subscribers::Range { from, to } if from.digits() == to.digits() => Some((from, to)),
+        _ => None,
     }
 }
 
@@ -205,92 +206,143 @@ impl Bound {
 /// Which rules a subscriber is excepted from.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exceptions {
-    /// From a subscriber to its first link.
-    index: ImsiIndex,
-    /// Rules, chained for each subscriber.
-    links: Vec<Link>,
-    /// How long the chains are, until they are indexed.
-    lengths: Lengths,
-    /// The subscribers that have many, by the first link.
-    crowds: FxHashMap<u32, Crowd>,
-}
-
-/// One subscriber excepted from one rule.
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    /// The rule.
-    rule: RuleId,
-    /// The next link of the same subscriber, or [`NONE`].
-    next: u32,
+    /// The rules of each subscriber.
+    index: BySubscriber,
+    /// Unpacks their scopes.
+    spans: Spans,
+    /// The subscribers that have many, by their rank.
+    crowds: FxHashMap<u64, Crowd>,
 }
 
 impl Exceptions {
-    /// Excepts a subscriber from a rule; `None` if the numbers are used up.
-    pub(super) fn push(&mut self, imsi: Imsi, rule: RuleId) -> Option<()> {
-        let number = u32::try_from(self.links.len()).ok()?;
-        if number == NONE {
-            return None;
-        }
-        let next = self.index.insert(imsi, number);
-        self.lengths.extend(next, number);
-        self.links.push(Link {
-            rule,
-            next: next.unwrap_or(NONE),
-        });
-        Some(())
+    /// These exceptions from rules with these records.
+    pub(super) fn new(pairs: &[(Imsi, RuleId)], records: &Records, terms: &[Terms]) -> Self {
+        let entries = (pairs.iter())
+            .filter_map(|(imsi, rule)| Some((imsi.rank(), records.entry(rule.number())?.into())));
+        let mut this = Self {
+            index: Keyed4::new(entries),
+            spans: records.spans(),
+            ..Self::default()
+        };
+        this.crowds = crowds(&this.index, &this.spans, terms);
+        this
     }
 
-    /// The rules that a subscriber is excepted from, in no particular order.
-    pub(super) fn of(&self, imsi: Imsi) -> impl Iterator<Item = RuleId> {
-        let mut number = self.index.find(imsi).unwrap_or(NONE);
-        core::iter::from_fn(move || {
-            // Nothing has the number that ends a chain, so the chain ends.
-            let link = self.links.get(number as usize)?;
-            number = link.next;
-            Some(link.rule)
-        })
+    /// Calls `visitor` with the rules that a subscriber is excepted from, in no
+    /// particular order.
+    pub(super) fn visit(&self, imsi: Imsi, mut visitor: impl FnMut(Entry)) {
+        self.index.visit(imsi.rank(), |entry| visitor(entry.into()));
     }
 
-    /// The same as an index, if they are many; its entries are numbers of
-    /// rules.
+    /// The same as an index, if they are many.
     pub(super) fn crowd(&self, imsi: Imsi) -> Option<&Crowd> {
-        self.crowds.get(&self.index.find(imsi)?)
+        match self.crowds.is_empty() {
+            true => None,
+            false => self.crowds.get(&imsi.rank()),
+        }
     }
 
-    /// All of them, in the order in which they were added.
-    pub(super) fn stored(&self) -> Vec<StoredException> {
-        let mut imsis = vec![None; self.links.len()];
-        for (&key, &head) in &self.index.heads {
-            let mut number = head as usize;
-            while let (Some(link), Some(imsi)) = (self.links.get(number), imsis.get_mut(number)) {
-                *imsi = Some(Imsi::from_key(key));
-                number = link.next as usize;
-            }
-        }
-        let links = self.links.iter().zip(imsis);
-        let stored = links.filter_map(|(link, imsi)| Some(StoredException::new(imsi?, link.rule)));
-        stored.collect()
+    /// What unpacks the scopes of what is found.
+    pub(super) fn spans(&self) -> &Spans {
+        &self.spans
     }
 
     /// The subscribers, each once, in no particular order.
     pub(super) fn subscribers(&self) -> impl Iterator<Item = Imsi> {
-        self.index.subscribers()
+        let mut last = None;
+        let ranks = self.index.iter().map(|(rank, _)| rank);
+        let ranks = ranks.filter(move |&rank| last.replace(rank) != Some(rank));
+        ranks.filter_map(Imsi::of_rank)
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.links.len()
+    /// Whether there are none.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.index.is_empty()
     }
 
-    /// Indexes what is much, and gives back the room that is left; `member`
-    /// tells what a rule says.
-    pub(super) fn finish(&mut self, member: impl Fn(u32) -> Option<Member>) {
-        self.links.shrink_to_fit();
-        let lengths = core::mem::take(&mut self.lengths);
-        self.crowds = lengths.crowds(|number| {
-            let link = self.links.get(number as usize)?;
-            Some((member(link.rule.number())?, link.next))
-        });
+    /// Has the memory fetched that looking these subscribers up begins with.
+    #[inline]
+    pub(super) fn prefetch(&self, imsis: impl Iterator<Item = Imsi> + Clone) {
+        prefetch(&self.index, imsis);
+    }
+}
+
+//----------- Storing ---------------------------------------------------------
+
+/// What there is to know of a [`BoundIndex`] besides its arrays.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct BoundHead {
+    /// Of the bindings of subscribers.
+    imsis: KeyedHead,
+    /// Of those of ranges.
+    of_ranges: KeyedHead,
+}
+
+/// The bindings of subscribers: where buckets begin, and entries.
+const IMSIS: [&str; 2] = ["bindings.imsis.starts", "bindings.imsis"];
+/// The ranges of subscribers.
+const RANGES: &str = "bindings.ranges";
+/// The bindings of those.
+const OF_RANGES: [&str; 2] = ["bindings.of_ranges.starts", "bindings.of_ranges"];
+/// The ends of ranges of devices.
+const SPANS: &str = "bindings.spans";
+/// The exceptions.
+const EXCEPTIONS: [&str; 2] = ["exceptions.starts", "exceptions"];
+/// The ends of ranges of devices that somebody is excepted from.
+const EXCEPTION_SPANS: &str = "exceptions.spans";
+
+impl BoundIndex {
+    /// What there is to know besides the arrays, which are added as sections.
+    pub(super) fn store<'a>(&'a self, sections: &mut Vec<Section<'a>>) -> BoundHead {
+        let head = BoundHead {
+            imsis: self.imsis.store(IMSIS, sections),
+            of_ranges: self.of_ranges.store(OF_RANGES, sections),
+        };
+        sections.extend([self.ranges.store(RANGES), self.spans.store(SPANS)]);
+        head
+    }
+
+    /// The index of stored sections.
+    pub(super) fn restore(
+        head: BoundHead,
+        terms: &[Terms],
+        parts: &mut Parts,
+    ) -> Result<Self, Flaw> {
+        let mut index = Self {
+            imsis: Keyed4::restore(IMSIS, head.imsis, parts)?,
+            ranges: Ranges::restore(RANGES, parts)?,
+            of_ranges: Keyed4::restore(OF_RANGES, head.of_ranges, parts)?,
+            spans: Spans::restore(SPANS, parts)?,
+            ..Self::default()
+        };
+        index.index_crowds(terms);
+        Ok(index)
+    }
+}
+
+impl Exceptions {
+    /// What there is to know besides the arrays, which are added as sections.
+    pub(super) fn store<'a>(&'a self, sections: &mut Vec<Section<'a>>) -> KeyedHead {
+        let head = self.index.store(EXCEPTIONS, sections);
+        sections.push(self.spans.store(EXCEPTION_SPANS));
+        head
+    }
+
+    /// The exceptions of stored sections.
+    pub(super) fn restore(
+        head: KeyedHead,
+        terms: &[Terms],
+        parts: &mut Parts,
+    ) -> Result<Self, Flaw> {
+        let mut this = Self {
+            index: Keyed4::restore(EXCEPTIONS, head, parts)?,
+            spans: Spans::restore(EXCEPTION_SPANS, parts)?,
+            ..Self::default()
+        };
+        this.crowds = crowds(&this.index, &this.spans, terms);
+        Ok(this)
     }
 }
 
@@ -318,20 +370,18 @@ mod tests {
             range("001010", "999999999999999"),
             range("00101000000000", "00101000000009"),
         ];
-        let mut records = super::super::record::Records::default();
+        let mut records = Records::default();
         let mut builder = BoundBuilder::default();
         for subscribers in added {
             let scope = super::super::Scope::Tac(super::super::Tac::MAX);
-            let record = records.push(scope, 0, 0, 1).unwrap();
-            if let Some(next) = builder.push(subscribers, record) {
-                records.link(record, next);
-            }
+            records.push(scope, 0, 0, 1).unwrap();
+            builder.push(subscribers);
         }
-        let (bound, index) = builder.finish(|_| None);
-        for (record, subscribers) in (0..).zip(added) {
-            assert_eq!(bound.find(record), Some(subscribers));
+        let (bound, index) = builder.finish(&records, &[]);
+        for (record, subscribers) in added.into_iter().enumerate() {
+            assert_eq!(bound.find(record).unwrap().restore(), Ok(subscribers));
         }
-        assert_eq!(bound.find(added.len() as u32), None);
+        assert!(bound.find(added.len()).is_none());
         for (digits, expected) in [
             ("001010000000001", &[0, 1, 2, 3][..]),
             ("001010000000009", &[1]),
@@ -340,8 +390,9 @@ mod tests {
             ("0010100", &[]),
         ] {
             let mut found = Vec::new();
-            index.visit(imsi(digits), |head| {
-                found.extend(records.chain(head).map(|(number, _)| number));
+            index.visit(imsi(digits), |own| match own {
+                Found::One(entry) => found.push(entry.number),
+                Found::Many(_) => panic!("there are few"),
             });
             found.sort_unstable();
             assert_eq!(found, expected, "{digits}");
@@ -356,21 +407,25 @@ mod tests {
     fn each_subscriber_has_its_own() {
         let imsis = ["001010000000001", "001010000000002", "00101000000001"]
             .map(|digits| Imsi::parse(digits.as_bytes()).unwrap());
-        let mut exceptions = Exceptions::default();
-        for (imsi, rule) in [(0, 7), (1, 8), (0, 9), (0, 7)] {
-            exceptions
-                .push(imsis[imsi], RuleId::of_record(rule))
+        let mut records = Records::default();
+        for _ in 0..10 {
+            records
+                .push(super::super::Scope::Tac(super::super::Tac::MAX), 0, 0, 1)
                 .unwrap();
         }
+        let pairs = [(0, 7), (1, 8), (0, 9), (0, 7)];
+        let pairs = pairs.map(|(imsi, rule)| (imsis[imsi], RuleId::of_record(rule)));
+        let exceptions = Exceptions::new(&pairs, &records, &[]);
         let rules = |imsi: usize| {
-            let mut rules: Vec<u32> = exceptions.of(imsis[imsi]).map(|rule| rule.0).collect();
+            let mut rules = Vec::new();
+            exceptions.visit(imsis[imsi], |entry| rules.push(entry.number));
             rules.sort_unstable();
             rules
         };
         assert_eq!(rules(0), [7, 7, 9]);
         assert_eq!(rules(1), [8]);
         assert_eq!(rules(2), [0; 0]);
-        assert_eq!(exceptions.len(), 4);
+        assert!(!exceptions.is_empty());
         let mut subscribers: Vec<_> = exceptions.subscribers().collect();
         subscribers.sort_unstable_by_key(|imsi| imsi.to_string());
         assert_eq!(subscribers, imsis[..2]);

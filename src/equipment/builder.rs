@@ -4,7 +4,6 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use thiserror::Error;
 
 use super::bindings::{BoundBuilder, Exceptions};
-use super::crowd::Member;
 use super::device_rules::DeviceRules;
 use super::directory::TacDirectoryBuilder;
 use super::index::RuleIndexBuilder;
@@ -80,7 +79,7 @@ pub struct Builder {
     /// How many ranges there were when each list was declared.
     ranges_before: Vec<usize>,
     /// Who is excepted from them.
-    exceptions: Exceptions,
+    exceptions: Vec<(Imsi, RuleId)>,
     /// The bindings.
     bindings: Records,
     /// Whose bindings they are, and where they are found.
@@ -171,7 +170,7 @@ impl Builder {
         // its exceptions, but not looked at: a list that repeats a line a
         // hundred thousand times must not make one device's verdict slow.
         if !self.repeats(rule.scope, terms)
-            && let Some(next) = self.index.insert(rule.scope, number, terms)
+            && let Some(next) = self.index.insert(rule.scope, number)
         {
             self.records_of_mut(rule.scope).link(number, next);
         }
@@ -189,9 +188,7 @@ impl Builder {
                 _ => number,
             };
             for &imsi in rule.exceptions {
-                self.exceptions
-                    .push(imsi, RuleId::of_record(number))
-                    .ok_or(BuildError::TooMany("exceptions"))?;
+                self.except(imsi, number)?;
             }
         }
         *self.counts.of_mut(rule.scope.kind()) += 1;
@@ -215,13 +212,10 @@ impl Builder {
             validity: binding.validity,
         })?;
         let source = self.intern_source(binding.file, binding.reason)?;
-        let number = self
-            .bindings
+        self.bindings
             .push(binding.scope, terms, source, binding.line)
             .ok_or(BuildError::TooMany("bindings"))?;
-        if let Some(next) = self.bound.push(binding.subscribers, number) {
-            self.bindings.link(number, next);
-        }
+        self.bound.push(binding.subscribers);
         self.count_entry(list);
         Ok(())
     }
@@ -254,9 +248,7 @@ impl Builder {
             .rules
             .push(exception.scope, terms, source, exception.line)
             .ok_or(BuildError::TooMany("exceptions"))?;
-        self.exceptions
-            .push(exception.imsi, RuleId::of_record(number))
-            .ok_or(BuildError::TooMany("exceptions"))?;
+        self.except(exception.imsi, number)?;
         self.count_entry(list);
         Ok(())
     }
@@ -373,7 +365,7 @@ impl Builder {
     /// `None` if they are no more than [`MAX_TERMS`].
     #[must_use]
     pub fn crowded_subscriber(&self) -> Option<(usize, Imsi)> {
-        Some(self.bound.deepest()).filter(|(depth, _)| *depth > MAX_TERMS)
+        (self.bound.deepest()).filter(|(depth, _)| *depth > MAX_TERMS)
     }
 
     /// Names the model of all devices with a TAC. Of several names for one
@@ -391,51 +383,50 @@ impl Builder {
     /// The snapshot of everything that was added.
     #[must_use]
     pub fn finish(mut self) -> Snapshot {
-        self.rules.shrink();
-        self.bindings.shrink();
         let devices = DeviceRules::build(&self.devices, self.index.take_devices());
         // Before anything else is made: these are the most.
         self.devices = Records::default();
         self.counts.exceptions = self.exceptions.len();
         self.counts.bindings = self.bindings.len();
         let (rules, bindings, terms) = (&self.rules, &self.bindings, &self.terms.values);
-        let member = |records: &Records, entry| {
-            let record = records.find(entry)?;
-            let member = Member {
-                entry,
-                scope: records.scope(record)?,
-                number: record.terms,
-                terms: *terms.get(record.terms as usize)?,
-            };
-            Some((member, record.next))
-        };
-        (self.exceptions).finish(|rule| Some(member(rules, rule)?.0));
-        let (bound, index) = self.bound.finish(|binding| member(bindings, binding));
-        Snapshot::new(
-            Catalogue {
+        let mut index = self.index.finish(rules);
+        if !devices.is_empty() {
+            index.note_devices();
+        }
+        let exceptions = Exceptions::new(&self.exceptions, rules, terms);
+        let (subscribers, bound) = self.bound.finish(bindings, terms);
+        Snapshot {
+            rules: Rules {
+                devices,
+                records: rules.column(),
+                index,
+                exceptions,
+            },
+            bindings: Bindings {
+                records: bindings.column(),
+                subscribers,
+                index: bound,
+            },
+            catalogue: Catalogue {
                 lists: self.lists,
                 files: self.files,
                 terms: self.terms.values,
                 sources: self.sources.values,
                 reasons: self.reasons.finish(),
             },
-            Rules {
-                devices,
-                records: self.rules,
-                index: self.index.finish(),
-                exceptions: self.exceptions,
-            },
-            Bindings {
-                records: self.bindings,
-                bound,
-                index,
-            },
-            self.models.finish(),
-            self.counts,
-        )
+            models: self.models.finish(),
+            counts: self.counts,
+        }
     }
 
     //--- Helpers
+
+    /// Excepts a subscriber from a rule.
+    fn except(&mut self, imsi: Imsi, number: u32) -> Result<(), BuildError> {
+        number_of_next(self.exceptions.len(), "exceptions")?;
+        self.exceptions.push((imsi, RuleId::of_record(number)));
+        Ok(())
+    }
 
     /// Declares a list of either kind.
     fn push_list(&mut self, name: &str, kind: ListKind) -> Result<ListId, BuildError> {

@@ -7,9 +7,9 @@
 
 use rustc_hash::FxHashSet;
 
-use super::index::{RuleIndex, RuleIndexBuilder};
+use super::index::RuleIndex;
 use super::ranges::{Ranges, RangesBuilder};
-use super::record::NONE;
+use super::record::Entry;
 use super::{Device, RuleKind, Scope, Svn, TacDirectory, Terms};
 use crate::time::UnixTime;
 
@@ -20,32 +20,21 @@ pub(super) const CROWD: u32 = 32;
 /// More than [`CROWD`] entries of one subscriber.
 #[derive(Clone, Debug)]
 pub(super) struct Crowd {
-    /// From a device to the first link of the entries about it.
+    /// From a device to the places of the entries about it.
     index: RuleIndex,
-    /// The entries, chained for those about exactly the same devices.
-    links: Vec<Link>,
-    /// For each list, the first of its entries at each time.
+    /// The entries.
+    entries: Vec<Entry>,
+    /// For each list, the place of the first of its entries at each time.
     times: Ranges,
-}
-
-/// One entry.
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    /// The number of its record.
-    entry: u32,
-    /// The next link about the same devices, or [`NONE`].
-    next: u32,
 }
 
 /// An entry, for [`Crowd::new`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member {
-    /// The number of its record.
-    pub(super) entry: u32,
+    /// It.
+    pub(super) entry: Entry,
     /// Which devices.
     pub(super) scope: Scope,
-    /// The number of its terms.
-    pub(super) number: u32,
     /// Its terms.
     pub(super) terms: Terms,
 }
@@ -55,32 +44,24 @@ impl Crowd {
     /// says again what one before it says is left out.
     pub(super) fn new(members: impl Iterator<Item = Member>) -> Self {
         let mut known = FxHashSet::default();
-        let mut index = RuleIndexBuilder::default();
-        let mut links = Vec::new();
+        let members = members.filter(|own| known.insert((own.scope, own.entry.terms)));
+        let members: Vec<Member> = members.collect();
         let mut times = RangesBuilder::default();
-        for member in members {
-            if !known.insert((member.scope, member.number)) {
-                continue;
-            }
-            let validity = member.terms.validity;
+        // There are no more of them than numbers.
+        for (place, Member { terms, .. }) in (0..).zip(&members) {
+            let validity = terms.validity;
             times.push(
                 validity.from.map_or(0, time_key),
                 validity.until.map_or(u64::MAX, time_key),
-                member.entry,
-                member.terms.list.number().into(),
+                place,
+                terms.list.number().into(),
             );
-            // There are no more links than records.
-            let link = links.len() as u32;
-            let next = index.insert(member.scope, link, member.number);
-            links.push(Link {
-                entry: member.entry,
-                next: next.unwrap_or(NONE),
-            });
         }
-        links.shrink_to_fit();
+        let placed = (0..).zip(&members);
+        let placed = placed.map(|(place, own)| (own.scope, place, own.entry.terms));
         Self {
-            index: index.finish(),
-            links,
+            index: RuleIndex::new(placed),
+            entries: members.iter().map(|own| own.entry).collect(),
             times: times.finish(),
         }
     }
@@ -92,13 +73,11 @@ impl Crowd {
         models: &TacDirectory,
         device: Device,
         svn: Option<Svn>,
-        mut visitor: impl FnMut(u32),
+        mut visitor: impl FnMut(Entry),
     ) {
-        let mut visit_chain = |head: u32| {
-            let mut number = head;
-            while let Some(link) = self.links.get(number as usize) {
-                visitor(link.entry);
-                number = link.next;
+        let mut visit = |place: u32, _| {
+            if let Some(&entry) = self.entries.get(place as usize) {
+                visitor(entry);
             }
         };
         for kind in RuleKind::ALL {
@@ -107,18 +86,22 @@ impl Crowd {
             }
             if kind == RuleKind::DeviceSvn && svn.is_none() {
                 for svn in Svn::all() {
-                    (self.index).visit(models, kind, device, Some(svn), &mut visit_chain);
+                    (self.index).visit(models, kind, device, Some(svn), &mut visit);
                 }
             } else {
-                (self.index).visit(models, kind, device, svn, &mut visit_chain);
+                (self.index).visit(models, kind, device, svn, &mut visit);
             }
         }
     }
 
     /// Calls `visitor` with the first entry of each list that is in effect,
     /// whatever its devices.
-    pub(super) fn visit_effective(&self, now: UnixTime, visitor: impl FnMut(u32)) {
-        self.times.visit(time_key(now), visitor);
+    pub(super) fn visit_effective(&self, now: UnixTime, mut visitor: impl FnMut(Entry)) {
+        self.times.visit(time_key(now), |place, _| {
+            if let Some(&entry) = self.entries.get(place as usize) {
+                visitor(entry);
+            }
+        });
     }
 }
 
@@ -177,42 +160,43 @@ mod tests {
                     terms.push(own);
                     terms.len() - 1
                 });
-                Member { entry, scope: scope(choice), number: number as u32, terms: own }
+                let entry = Entry { number: entry, terms: number as u32, scope: 0 };
+                Member { entry, scope: scope(choice), terms: own }
             }).collect();
             let crowd = Crowd::new(members.iter().copied());
             let device = Device::from_number(49_015_420_000_000 + low).unwrap();
             let svn = svn.and_then(Svn::from_number);
 
             let mut found = Vec::new();
-            crowd.visit(&TacDirectory::default(), device, svn, |entry| found.push(entry));
+            crowd.visit(&TacDirectory::default(), device, svn, |entry| found.push(entry.number));
             let unknown = |member: &&Member| member.scope.covers(device, svn).is_none()
                 && member.scope.kind() == RuleKind::DeviceSvn;
             let covering: Vec<&Member> = (members.iter())
                 .filter(|member| member.scope.covers(device, svn) == Some(true) || unknown(member))
                 .collect();
             for entry in &found {
-                prop_assert!(covering.iter().any(|member| member.entry == *entry));
+                prop_assert!(covering.iter().any(|member| member.entry.number == *entry));
             }
             for kind in RuleKind::ALL {
                 let of_kind = |member: &&&Member| member.scope.kind() == kind;
                 for number in 0..terms.len() as u32 {
                     // The first of those that say the same.
-                    let first = covering.iter().filter(of_kind).find(|member| member.number == number);
+                    let first = covering.iter().filter(of_kind).find(|member| member.entry.terms == number);
                     let own = |entry: &&u32| {
                         let member = &members[**entry as usize];
-                        member.scope.kind() == kind && member.number == number
+                        member.scope.kind() == kind && member.entry.terms == number
                     };
-                    prop_assert_eq!(first.map(|member| member.entry), found.iter().filter(own).min().copied());
+                    prop_assert_eq!(first.map(|member| member.entry.number), found.iter().filter(own).min().copied());
                 }
             }
 
             let mut effective = Vec::new();
-            crowd.visit_effective(UnixTime(now), |entry| effective.push(entry));
+            crowd.visit_effective(UnixTime(now), |entry| effective.push(entry.number));
             effective.sort_unstable();
             let mut expected: Vec<u32> = (0..3).filter_map(|list| {
                 let first = members.iter().find(|member| member.terms.list == ListId(list)
                     && member.terms.validity.contains(UnixTime(now)));
-                first.map(|member| member.entry)
+                first.map(|member| member.entry.number)
             }).collect();
             expected.sort_unstable();
             prop_assert_eq!(effective, expected);

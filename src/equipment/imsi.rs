@@ -65,9 +65,18 @@ impl Imsi {
         self.0
     }
 
-    /// The IMSI that has this key.
-    pub(super) const fn from_key(key: u64) -> Self {
-        Self(key)
+    /// All IMSIs as numbers without gaps, below 2^50: those with fewer digits come
+    /// first.
+    pub(super) fn rank(self) -> u64 {
+        let shorter = SHORTER.get(self.digits()).copied().unwrap_or_default();
+        self.number() + shorter
+    }
+
+    /// The IMSI that has this [`rank`](Self::rank), if one has.
+    pub(super) fn of_rank(rank: u64) -> Option<Self> {
+        let digits =
+            (Self::MIN_DIGITS..=Self::MAX_DIGITS).rfind(|&digits| SHORTER[digits] <= rank)?;
+        Self::from_stored((digits as u64) << LENGTH_SHIFT | (rank - SHORTER[digits]))
     }
 
     /// The IMSI that has this key, if one has.
@@ -142,6 +151,17 @@ const POWERS: [u64; Imsi::MAX_DIGITS + 1] = {
         digits += 1;
     }
     powers
+};
+
+/// How many IMSIs there are with fewer digits.
+const SHORTER: [u64; Imsi::MAX_DIGITS + 1] = {
+    let mut shorter = [0; Imsi::MAX_DIGITS + 1];
+    let mut digits = Imsi::MIN_DIGITS;
+    while digits < Imsi::MAX_DIGITS {
+        shorter[digits + 1] = shorter[digits] + 10u64.pow(digits as u32);
+        digits += 1;
+    }
+    shorter
 };
 
 /// Where the number of digits begins.

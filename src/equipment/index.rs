@@ -1,68 +1,89 @@
 //! From a device to the rules that speak of it.
 
+use bytemuck::{Pod, Zeroable};
 use rustc_hash::FxHashMap;
 
+use super::keyed::{Keyed2, KeyedHead};
 use super::ranges::{Ranges, RangesBuilder};
 use super::record::{Records, device_svn_key};
-use super::{Device, RuleKind, Scope, Special, Svn, TacDirectory, TacPrefix};
-
-//----------- DeviceIndex -----------------------------------------------------
-
-/// An exact index from the number of a device to its first record.
-///
-/// The type is small on purpose: whatever else can find a record by a number
-/// may stand in its place.
-#[derive(Clone, Debug, Default)]
-pub(super) struct DeviceIndex {
-    /// A hash table; its keys are the operator's, so that a fast hash function
-    /// without a secret is good enough.
-    heads: FxHashMap<u64, u32>,
-}
-
-impl DeviceIndex {
-    /// Puts a record first; the one that was first is returned.
-    fn insert(&mut self, key: u64, record: u32) -> Option<u32> {
-        self.heads.insert(key, record)
-    }
-
-    /// The first record.
-    fn find(&self, key: u64) -> Option<u32> {
-        self.heads.get(&key).copied()
-    }
-}
+use super::stored::{Flaw, Parts, Section};
+use super::{Device, RuleKind, Scope, Special, Svn, Tac, TacDirectory, TacPrefix};
 
 //----------- RuleIndex -------------------------------------------------------
 
-/// The records of all rules, found by what they speak of.
+/// The rules that devices are judged by, found by what they speak of: the number
+/// of each and that of its terms.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RuleIndex {
     /// Rules for one device with one software version.
-    device_svns: DeviceIndex,
-    /// Rules for one device, until they are laid out more compactly.
-    devices: DeviceIndex,
+    device_svns: Keyed2<54>,
+    /// Rules for one device, where there is nothing more compact for them.
+    devices: Keyed2<47>,
     /// Rules for ranges of devices.
     ranges: Ranges,
-    /// Rules for one TAC.
-    tacs: FxHashMap<u32, u32>,
-    /// Rules for the TACs that begin alike, by the length of the prefix.
-    prefixes: [FxHashMap<u32, u32>; TacPrefix::MAX_DIGITS],
-    /// Rules for devices with a peculiarity, each with its first record.
-    specials: Vec<(Special, u32)>,
+    /// Rules for one TAC, for TACs that begin alike, and for peculiarities; see
+    /// [`group_key`].
+    groups: Keyed2<29>,
     /// The kinds that there are rules of.
     kinds: RuleKinds,
+    /// The lengths of prefixes that there are: a bit for each, from the shortest
+    /// on.
+    lengths: u32,
+    /// The peculiarities that there are: a bit for each.
+    specials: u32,
 }
 
 impl RuleIndex {
+    /// An index of rules: of each the scope, the number, and that of its terms.
+    ///
+    /// Of ranges with the same terms the one with the lowest number counts where
+    /// they overlap.
+    pub(super) fn new(rules: impl Iterator<Item = (Scope, u32, u32)>) -> Self {
+        let mut index = Self::default();
+        let (mut device_svns, mut devices, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ranges = RangesBuilder::default();
+        for (scope, number, terms) in rules {
+            index.kinds.insert(scope.kind());
+            let said = [number, terms];
+            match scope {
+                Scope::DeviceSvn(device, svn) => {
+                    device_svns.push((device_svn_key(device, svn), said));
+                }
+                Scope::Device(device) => devices.push((device.number(), said)),
+                Scope::Range { from, to } => ranges.push(from.number(), to.number(), number, terms),
+                Scope::Tac(tac) => groups.push((tac_key(tac), said)),
+                Scope::TacPrefix(prefix) => {
+                    index.lengths |= 1 << (prefix.digits() - 1);
+                    groups.push((prefix_key(prefix), said));
+                }
+                Scope::Special(special) => {
+                    index.specials |= 1 << special.number();
+                    groups.push((special_key(special), said));
+                }
+            }
+        }
+        index.device_svns = Keyed2::new(device_svns.into_iter());
+        index.devices = Keyed2::new(devices.into_iter());
+        index.groups = Keyed2::new(groups.into_iter());
+        index.ranges = ranges.finish();
+        index
+    }
+
     /// Whether there is any rule of a kind.
     #[inline]
     pub(super) fn has(&self, kind: RuleKind) -> bool {
         self.kinds.contains(kind)
     }
 
-    /// Calls `visitor` with the first record of each chain of rules of one kind
-    /// that cover the device, in no particular order.
+    /// Notes that there are rules for one device, kept elsewhere.
+    pub(super) fn note_devices(&mut self) {
+        self.kinds.insert(RuleKind::Device);
+    }
+
+    /// Calls `visitor` with each rule of one kind that covers the device, in no
+    /// particular order: its number and that of its terms.
     ///
-    /// Takes constant time and the time for each chain; ranges the logarithm
+    /// Takes constant time and the time for each rule; ranges the logarithm
     /// of their number. `models` are looked at for rules about unallocated
     /// TACs only.
     #[inline(always)]
@@ -72,62 +93,80 @@ impl RuleIndex {
         kind: RuleKind,
         device: Device,
         svn: Option<Svn>,
-        mut visitor: impl FnMut(u32),
+        mut visitor: impl FnMut(u32, u32),
     ) {
-        let mut visit_chain = |head: Option<u32>| {
-            if let Some(head) = head {
-                visitor(head);
-            }
-        };
+        let visit = |[number, terms]: [u32; 2]| visitor(number, terms);
         match kind {
             RuleKind::DeviceSvn => {
                 if let Some(svn) = svn {
-                    visit_chain(self.device_svns.find(device_svn_key(device, svn)));
+                    self.device_svns.visit(device_svn_key(device, svn), visit);
                 }
             }
-            RuleKind::Device => visit_chain(self.devices.find(device.number())),
+            RuleKind::Device => self.devices.visit(device.number(), visit),
             RuleKind::Range => self.ranges.visit(device.number(), visitor),
-            RuleKind::Tac => visit_chain(self.tacs.get(&device.tac().number()).copied()),
-            RuleKind::TacPrefix => {
-                for (index, prefixes) in self.prefixes.iter().enumerate() {
-                    if prefixes.is_empty() {
-                        continue;
-                    }
-                    if let Some(prefix) = TacPrefix::of(device.tac(), index + 1) {
-                        visit_chain(prefixes.get(&prefix.number()).copied());
-                    }
-                }
-            }
-            RuleKind::Special => {
-                for &(special, head) in &self.specials {
-                    if special.covers_by(device, models) {
-                        visit_chain(Some(head));
-                    }
-                }
+            RuleKind::Tac => self.groups.visit(tac_key(device.tac()), visit),
+            RuleKind::TacPrefix => self.visit_prefixes(device.tac(), visit),
+            RuleKind::Special => self.visit_specials(device, models, visit),
+        }
+    }
+
+    /// The same of prefixes.
+    #[inline]
+    fn visit_prefixes(&self, tac: Tac, mut visitor: impl FnMut([u32; 2])) {
+        let prefixes = places(self.lengths).filter_map(|place| TacPrefix::of(tac, place + 1));
+        for prefix in prefixes {
+            self.groups.visit(prefix_key(prefix), &mut visitor);
+        }
+    }
+
+    /// The same of peculiarities.
+    #[inline]
+    fn visit_specials(
+        &self,
+        device: Device,
+        models: &TacDirectory,
+        mut visitor: impl FnMut([u32; 2]),
+    ) {
+        let specials = places(self.specials).filter_map(|place| Special::ALL.get(place));
+        for &special in specials {
+            if special.covers_by(device, models) {
+                self.groups.visit(special_key(special), &mut visitor);
             }
         }
     }
 }
 
-impl RuleIndex {
-    /// Which records devices are judged by: all that a lookup can find.
-    pub(super) fn records(&self, records: &Records) -> Vec<bool> {
-        let mut indexed = vec![false; records.len()];
-        let mut note = |number: u32| {
-            if let Some(indexed) = indexed.get_mut(number as usize) {
-                *indexed = true;
-            }
-        };
-        let heads = (self.device_svns.heads.values().copied())
-            .chain(self.tacs.values().copied())
-            .chain(self.prefixes.iter().flat_map(FxHashMap::values).copied())
-            .chain(self.specials.iter().map(|&(_, head)| head));
-        for head in heads {
-            records.chain(head).for_each(|(number, _)| note(number));
-        }
-        self.ranges.records().for_each(note);
-        indexed
-    }
+/// Where the bits of a small set are, from the lowest on.
+#[inline]
+fn places(mut set: u32) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let place = (set != 0).then(|| set.trailing_zeros() as usize);
+        set &= set.wrapping_sub(1);
+        place
+    })
+}
+
+/// Where the kind of a [`RuleIndex::groups`] key begins; TACs are 0.
+const GROUP_SHIFT: u32 = 27;
+/// Where the length of a prefix begins in its key.
+const LENGTH_SHIFT: u32 = 24;
+
+/// The key of a TAC.
+#[inline]
+fn tac_key(tac: Tac) -> u64 {
+    tac.number().into()
+}
+
+/// The key of a prefix.
+#[inline]
+fn prefix_key(prefix: TacPrefix) -> u64 {
+    1 << GROUP_SHIFT | (prefix.digits() as u64) << LENGTH_SHIFT | u64::from(prefix.number())
+}
+
+/// The key of a peculiarity.
+#[inline]
+fn special_key(special: Special) -> u64 {
+    2 << GROUP_SHIFT | special.number() as u64
 }
 
 /// A set of kinds of rules: a bit for each.
@@ -147,93 +186,134 @@ impl RuleKinds {
     }
 }
 
+//----------- Storing ---------------------------------------------------------
+
+/// What there is to know of a [`RuleIndex`] besides its arrays.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct RuleIndexHead {
+    /// Of the rules for one device with one software version.
+    device_svns: KeyedHead,
+    /// Of TACs, prefixes and peculiarities.
+    groups: KeyedHead,
+    /// See [`RuleIndex`].
+    kinds: u32,
+    /// See [`RuleIndex`].
+    lengths: u32,
+    /// See [`RuleIndex`].
+    specials: u32,
+    /// Zero.
+    reserved: u32,
+}
+
+/// The rules for one device with one software version: where buckets begin, and
+/// entries.
+const DEVICE_SVNS: [&str; 2] = ["rules.svns.starts", "rules.svns"];
+/// The rules for ranges.
+const RANGES: &str = "rules.ranges";
+/// The rules for TACs, prefixes and peculiarities.
+const GROUPS: [&str; 2] = ["rules.tacs.starts", "rules.tacs"];
+
+impl RuleIndex {
+    /// What there is to know besides the arrays, which are added as sections;
+    /// rules for one device are not stored.
+    pub(super) fn store<'a>(&'a self, sections: &mut Vec<Section<'a>>) -> RuleIndexHead {
+        let head = RuleIndexHead {
+            device_svns: self.device_svns.store(DEVICE_SVNS, sections),
+            groups: self.groups.store(GROUPS, sections),
+            kinds: self.kinds.0.into(),
+            lengths: self.lengths,
+            specials: self.specials,
+            reserved: 0,
+        };
+        sections.push(self.ranges.store(RANGES));
+        head
+    }
+
+    /// The index of stored sections.
+    pub(super) fn restore(head: RuleIndexHead, parts: &mut Parts) -> Result<Self, Flaw> {
+        Ok(Self {
+            device_svns: Keyed2::restore(DEVICE_SVNS, head.device_svns, parts)?,
+            devices: Keyed2::default(),
+            ranges: Ranges::restore(RANGES, parts)?,
+            groups: Keyed2::restore(GROUPS, head.groups, parts)?,
+            kinds: RuleKinds(head.kinds as u8),
+            lengths: head.lengths,
+            specials: head.specials,
+        })
+    }
+}
+
 //----------- RuleIndexBuilder ------------------------------------------------
 
-/// Collects a [`RuleIndex`].
+/// From what rules speak of to the last of them, while there may be more.
 #[derive(Debug, Default)]
 pub(super) struct RuleIndexBuilder {
-    /// The index but for its ranges.
-    index: RuleIndex,
-    /// The ranges, which are sorted at the end.
-    ranges: RangesBuilder,
+    /// Rules for one device with one software version.
+    device_svns: FxHashMap<u64, u32>,
+    /// Rules for one device.
+    devices: FxHashMap<u64, u32>,
+    /// Rules for TACs, prefixes and peculiarities.
+    groups: FxHashMap<u64, u32>,
+    /// The ranges: both ends and the number of the rule.
+    ranges: Vec<(u64, u64, u32)>,
 }
 
 impl RuleIndexBuilder {
-    /// Adds a rule with the number of its terms; returns another with the same
-    /// key, which is to follow it.
-    ///
-    /// Of ranges with the same terms the first counts where they overlap.
-    pub(super) fn insert(&mut self, scope: Scope, record: u32, terms: u32) -> Option<u32> {
-        let index = &mut self.index;
-        index.kinds.insert(scope.kind());
+    /// Adds a rule; returns another with the same key, which is to follow it.
+    pub(super) fn insert(&mut self, scope: Scope, record: u32) -> Option<u32> {
         match scope {
-            Scope::DeviceSvn(device, svn) => index
-                .device_svns
-                .insert(device_svn_key(device, svn), record),
-            Scope::Device(device) => index.devices.insert(device.number(), record),
+            Scope::DeviceSvn(device, svn) => {
+                (self.device_svns).insert(device_svn_key(device, svn), record)
+            }
+            Scope::Device(device) => self.devices.insert(device.number(), record),
             Scope::Range { from, to } => {
-                (self.ranges).push(from.number(), to.number(), record, terms);
+                self.ranges.push((from.number(), to.number(), record));
                 None
             }
-            Scope::Tac(tac) => index.tacs.insert(tac.number(), record),
-            Scope::TacPrefix(prefix) => index
-                .prefixes
-                .get_mut(prefix.digits() - 1)
-                .and_then(|prefixes| prefixes.insert(prefix.number(), record)),
-            Scope::Special(special) => {
-                let mut specials = index.specials.iter_mut();
-                match specials.find(|(known, _)| *known == special) {
-                    Some((_, head)) => Some(core::mem::replace(head, record)),
-                    None => {
-                        index.specials.push((special, record));
-                        None
-                    }
-                }
-            }
+            Scope::Tac(tac) => self.groups.insert(tac_key(tac), record),
+            Scope::TacPrefix(prefix) => self.groups.insert(prefix_key(prefix), record),
+            Scope::Special(special) => self.groups.insert(special_key(special), record),
         }
     }
 
     /// The last rule that was added about exactly these devices; none of
     /// ranges, which are not indexed before the end.
     pub(super) fn find(&self, scope: Scope) -> Option<u32> {
-        let index = &self.index;
-        match scope {
-            Scope::DeviceSvn(device, svn) => index.device_svns.find(device_svn_key(device, svn)),
-            Scope::Device(device) => index.devices.find(device.number()),
+        let found = match scope {
+            Scope::DeviceSvn(device, svn) => self.device_svns.get(&device_svn_key(device, svn)),
+            Scope::Device(device) => self.devices.get(&device.number()),
             Scope::Range { .. } => None,
-            Scope::Tac(tac) => index.tacs.get(&tac.number()).copied(),
-            Scope::TacPrefix(prefix) => {
-                let prefixes = index.prefixes.get(prefix.digits() - 1)?;
-                prefixes.get(&prefix.number()).copied()
-            }
-            Scope::Special(special) => {
-                let known = index.specials.iter().find(|(known, _)| *known == special);
-                known.map(|(_, head)| *head)
-            }
-        }
+            Scope::Tac(tac) => self.groups.get(&tac_key(tac)),
+            Scope::TacPrefix(prefix) => self.groups.get(&prefix_key(prefix)),
+            Scope::Special(special) => self.groups.get(&special_key(special)),
+        };
+        found.copied()
     }
 
     /// The ranges, with both ends and the record, in the order in which they
     /// were added.
     pub(super) fn ranges(&self) -> impl ExactSizeIterator<Item = (u64, u64, u32)> {
-        self.ranges.iter()
-    }
-
-    /// Notes that there are rules for one device, kept elsewhere.
-    pub(super) fn note_devices(&mut self) {
-        self.index.kinds.insert(RuleKind::Device);
+        self.ranges.iter().copied()
     }
 
     /// Takes out the rules for one device: each with its first record.
     pub(super) fn take_devices(&mut self) -> impl Iterator<Item = (u64, u32)> + use<> {
-        core::mem::take(&mut self.index.devices.heads).into_iter()
+        core::mem::take(&mut self.devices).into_iter()
     }
 
-    /// The index.
-    pub(super) fn finish(self) -> RuleIndex {
-        RuleIndex {
-            ranges: self.ranges.finish(),
-            ..self.index
-        }
+    /// The index of all rules but those for one device, which are records of this
+    /// collection.
+    pub(super) fn finish(self, records: &Records) -> RuleIndex {
+        let heads = self
+            .device_svns
+            .into_values()
+            .chain(self.groups.into_values());
+        let chained = heads.flat_map(|head| records.chain(head).map(|(number, _)| number));
+        let ranges = self.ranges.into_iter().map(|(_, _, number)| number);
+        RuleIndex::new(chained.chain(ranges).filter_map(|number| {
+            let record = records.find(number)?;
+            Some((records.scope(record)?, number, record.terms))
+        }))
     }
 }

@@ -25,6 +25,7 @@ mod directory;
 mod imei;
 mod imsi;
 mod index;
+mod keyed;
 mod ranges;
 mod record;
 mod rule;

@@ -15,17 +15,22 @@
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use bytemuck::{Pod, Zeroable};
+
+use super::stored::{Array, Flaw, Parts, Section};
+
 //----------- Ranges ----------------------------------------------------------
 
 /// An immutable set of ranges that may overlap in any way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ranges {
     /// The tree.
-    nodes: Box<[Node]>,
+    nodes: Array<Node>,
 }
 
 /// One range, and what is below it in the tree.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
 struct Node {
     /// The first number.
     from: u64,
@@ -40,33 +45,45 @@ struct Node {
 }
 
 impl Ranges {
-    /// Calls `visitor` with the record of each range that holds the number, in
-    /// no particular order.
+    /// Calls `visitor` with the record and the class of each range that holds the
+    /// number, in no particular order.
     ///
     /// Among n ranges, k of which hold the number, some log n + k · log(n ÷ k)
     /// are looked at; if they do not overlap, log n.
     #[inline]
-    pub(super) fn visit(&self, number: u64, visitor: impl FnMut(u32)) {
-        if !self.nodes.is_empty() {
+    pub(super) fn visit(&self, number: u64, visitor: impl FnMut(u32, u32)) {
+        if !self.is_empty() {
             self.search(number, visitor);
         }
     }
 
-    /// The records of all ranges; of one that was cut into pieces, for each.
-    pub(super) fn records(&self) -> impl Iterator<Item = u32> {
-        self.nodes.iter().map(|node| node.record)
+    /// Whether there are none.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes.len() == 0
+    }
+
+    /// The section of them.
+    pub(super) fn store(&self, name: &'static str) -> Section<'_> {
+        Section::new(name, self.nodes.octets())
+    }
+
+    /// The ranges of a section. Whatever it holds, a search ends.
+    pub(super) fn restore(name: &'static str, parts: &mut Parts) -> Result<Self, Flaw> {
+        let nodes = Array::of(parts.take(name)?).map_err(|damage| damage.of(name))?;
+        Ok(Self { nodes })
     }
 
     /// The same where there are ranges: apart from its callers, so that they
     /// need no room for the stack.
     #[inline(never)]
-    fn search(&self, number: u64, mut visitor: impl FnMut(u32)) {
+    fn search(&self, number: u64, mut visitor: impl FnMut(u32, u32)) {
         // Slices yet to be searched. Each slice on the stack is at most half
         // as long as the one below it, so that there are never more of them
         // than a length has bits; the bound is tested all the same.
         let mut stack: [&[Node]; STACK] = [&[]; STACK];
         let mut depth = 0;
-        let mut slice = &*self.nodes;
+        let mut slice = self.nodes.all();
         loop {
             let middle = slice.len() / 2;
             if let Some(node) = slice.get(middle)
@@ -75,7 +92,7 @@ impl Ranges {
                 let (left, right) = (&slice[..middle], &slice[middle + 1..]);
                 if node.from <= number {
                     if number <= node.to {
-                        visitor(node.record);
+                        visitor(node.record, node.class);
                     }
                     if let Some(top) = stack.get_mut(depth) {
                         *top = right;
@@ -123,12 +140,6 @@ impl RangesBuilder {
         }
     }
 
-    /// All ranges, with both ends and the record, in the order in which they
-    /// came.
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (u64, u64, u32)> {
-        (self.nodes.iter()).map(|node| (node.from, node.to, node.record))
-    }
-
     /// The set.
     pub(super) fn finish(mut self) -> Ranges {
         (self.nodes).sort_unstable_by_key(|node| (node.class, node.from, node.record));
@@ -139,7 +150,7 @@ impl RangesBuilder {
         nodes.sort_unstable_by_key(|node| (node.from, node.class));
         measure(&mut nodes);
         Ranges {
-            nodes: nodes.into_boxed_slice(),
+            nodes: Array::from(&nodes[..]),
         }
     }
 }
@@ -151,13 +162,14 @@ pub(super) fn deepest(ranges: impl Iterator<Item = (u64, u64, u32)>) -> (usize, 
     for (from, to, class) in ranges {
         builder.push(from, to, 0, class);
     }
-    let Ranges { nodes } = builder.finish();
+    let ranges = builder.finish();
+    let nodes = ranges.nodes.all();
     let mut ends: Vec<u64> = nodes.iter().map(|node| node.to).collect();
     ends.sort_unstable();
     let mut ends = ends.into_iter().peekable();
     let (mut depth, mut deepest) = (0, (0, 0));
     // They are in the order in which they begin.
-    for node in &nodes {
+    for node in nodes {
         while ends.next_if(|&end| end < node.from).is_some() {
             depth -= 1;
         }
@@ -241,7 +253,7 @@ mod tests {
     /// What the tree finds, sorted.
     fn found(ranges: &Ranges, number: u64) -> Vec<u32> {
         let mut found = Vec::new();
-        ranges.visit(number, |record| found.push(record));
+        ranges.visit(number, |record, _| found.push(record));
         found.sort_unstable();
         found
     }

@@ -1,8 +1,78 @@
-//! Rules and bindings as they are stored.
+//! Rules and bindings while they are collected, and what an index says of them.
 
 use super::rule::OF_DEVICE;
-use super::stored::StoredRule;
+use super::stored::{Array, Column, Flaw, Parts, Section, StoredRule};
 use super::{Device, Scope, Special, Svn, Tac, TacPrefix};
+
+//----------- Entry -----------------------------------------------------------
+
+/// What an index says of a rule or binding, so that a lookup needs nothing else
+/// of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The number of its record.
+    pub(super) number: u32,
+    /// The number of its terms.
+    pub(super) terms: u32,
+    /// Its scope, packed; [`Spans`] unpack it.
+    pub(super) scope: u64,
+}
+
+/// Words of an [`Entry`].
+pub(super) const ENTRY: usize = 4;
+
+impl From<Entry> for [u32; ENTRY] {
+    fn from(entry: Entry) -> Self {
+        let Entry {
+            number,
+            terms,
+            scope,
+        } = entry;
+        [number, terms, scope as u32, (scope >> u32::BITS) as u32]
+    }
+}
+
+impl From<[u32; ENTRY]> for Entry {
+    #[inline]
+    fn from([number, terms, low, high]: [u32; ENTRY]) -> Self {
+        Self {
+            number,
+            terms,
+            scope: u64::from(low) | u64::from(high) << u32::BITS,
+        }
+    }
+}
+
+//----------- Spans -----------------------------------------------------------
+
+/// Unpacks scopes: the ends of ranges are too long to be packed, and stand here.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Spans {
+    /// The first and the last device of each range.
+    ends: Array<[u64; 2]>,
+}
+
+impl Spans {
+    /// The scope that was packed.
+    #[inline]
+    pub(super) fn scope(&self, packed: u64) -> Option<Scope> {
+        unpack(packed, |place| {
+            let [from, to] = *self.ends.all().get(place)?;
+            Some((Device::from_number(from)?, Device::from_number(to)?))
+        })
+    }
+
+    /// The section of them.
+    pub(super) fn store(&self, name: &'static str) -> Section<'_> {
+        Section::new(name, self.ends.octets())
+    }
+
+    /// Those of a section.
+    pub(super) fn restore(name: &'static str, parts: &mut Parts) -> Result<Self, Flaw> {
+        let ends = Array::of(parts.take(name)?).map_err(|damage| damage.of(name))?;
+        Ok(Self { ends })
+    }
+}
 
 //----------- Record ----------------------------------------------------------
 
@@ -35,7 +105,8 @@ const _: () = assert!(size_of::<Record>() == 24);
 
 //----------- Records ---------------------------------------------------------
 
-/// All rules, or all bindings, in the order in which they were added.
+/// All rules, or all bindings, in the order in which they were added, while there
+/// may be more of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
     /// Them.
@@ -92,21 +163,34 @@ impl Records {
         })
     }
 
-    /// Gives back the room that is left.
-    pub(super) fn shrink(&mut self) {
-        self.records.shrink_to_fit();
-        self.spans.shrink_to_fit();
+    /// All records as they are stored: for explanations.
+    pub(super) fn column(&self) -> Column<StoredRule> {
+        let stored = self.records.iter().filter_map(|record| {
+            let of = (record.terms, record.source, record.line);
+            Some(StoredRule::new(self.scope(record)?, of))
+        });
+        Column::collect(self.records.len(), stored)
     }
 
-    /// All records as they are stored; `indexed` tells whether devices are
-    /// judged by the one with a number.
-    pub(super) fn stored(&self, indexed: impl Fn(usize) -> bool) -> Vec<StoredRule> {
-        let records = self.records.iter().enumerate();
-        let stored = records.filter_map(|(number, record)| {
-            let of = (record.terms, record.source, record.line);
-            Some(StoredRule::new(self.scope(record)?, of, indexed(number)))
-        });
-        stored.collect()
+    /// What an index says of a record.
+    pub(super) fn entry(&self, number: u32) -> Option<Entry> {
+        let record = self.find(number)?;
+        Some(Entry {
+            number,
+            terms: record.terms,
+            scope: record.scope,
+        })
+    }
+
+    /// What unpacks the scopes of entries.
+    pub(super) fn spans(&self) -> Spans {
+        let ends = self.spans.iter();
+        let ends: Vec<[u64; 2]> = ends
+            .map(|(from, to)| [from.number(), to.number()])
+            .collect();
+        Spans {
+            ends: Array::from(&ends[..]),
+        }
     }
 
     //--- Scopes
@@ -132,27 +216,33 @@ impl Records {
 
     /// The scope of a record of this collection.
     pub(super) fn scope(&self, record: &Record) -> Option<Scope> {
-        let value = record.scope & ((1 << KIND_SHIFT) - 1);
-        Some(match record.scope >> KIND_SHIFT {
-            DEVICE_SVN => Scope::DeviceSvn(
-                Device::from_number(value / 100)?,
-                Svn::from_number(u8::try_from(value % 100).ok()?)?,
-            ),
-            DEVICE => Scope::Device(Device::from_number(value)?),
-            RANGE => {
-                let &(from, to) = self.spans.get(usize::try_from(value).ok()?)?;
-                Scope::Range { from, to }
-            }
-            TAC => Scope::Tac(Tac::from_number(u32::try_from(value).ok()?)?),
-            TAC_PREFIX => {
-                let length = usize::try_from(value >> PREFIX_SHIFT).ok()?;
-                let number = u32::try_from(value & ((1 << PREFIX_SHIFT) - 1)).ok()?;
-                Scope::TacPrefix(TacPrefix::from_number(length, number)?)
-            }
-            SPECIAL => Scope::Special(*Special::ALL.get(usize::try_from(value).ok()?)?),
-            _ => return None,
-        })
+        unpack(record.scope, |place| self.spans.get(place).copied())
     }
+}
+
+/// The scope that was packed; `span` tells the ends of a range.
+#[inline]
+fn unpack(packed: u64, span: impl FnOnce(usize) -> Option<(Device, Device)>) -> Option<Scope> {
+    let value = packed & ((1 << KIND_SHIFT) - 1);
+    Some(match packed >> KIND_SHIFT {
+        DEVICE_SVN => Scope::DeviceSvn(
+            Device::from_number(value / 100)?,
+            Svn::from_number(u8::try_from(value % 100).ok()?)?,
+        ),
+        DEVICE => Scope::Device(Device::from_number(value)?),
+        RANGE => {
+            let (from, to) = span(usize::try_from(value).ok()?)?;
+            Scope::Range { from, to }
+        }
+        TAC => Scope::Tac(Tac::from_number(u32::try_from(value).ok()?)?),
+        TAC_PREFIX => {
+            let length = usize::try_from(value >> PREFIX_SHIFT).ok()?;
+            let number = u32::try_from(value & ((1 << PREFIX_SHIFT) - 1)).ok()?;
+            Scope::TacPrefix(TacPrefix::from_number(length, number)?)
+        }
+        SPECIAL => Scope::Special(*Special::ALL.get(usize::try_from(value).ok()?)?),
+        _ => return None,
+    })
 }
 
 /// A device and its software version as one number, below 10¹⁶.
@@ -217,6 +307,11 @@ mod tests {
         for (number, scope) in scopes.into_iter().enumerate() {
             let record = records.find(number as u32).unwrap();
             assert_eq!(records.scope(record), Some(scope));
+            let entry = records.entry(number as u32).unwrap();
+            assert_eq!(Entry::from(<[u32; ENTRY]>::from(entry)), entry);
+            assert_eq!(records.spans().scope(entry.scope), Some(scope));
+            let stored = records.column().find(number).unwrap();
+            assert_eq!(stored.scope(), Ok(scope));
         }
     }
 

@@ -1,10 +1,11 @@
 //! One immutable, indexed register.
 
-use super::bindings::{Bound, BoundIndex, Exceptions};
+use super::bindings::{BoundIndex, Exceptions, Found};
 use super::device_rules::DeviceRules;
 use super::index::RuleIndex;
-use super::record::{Record, Records};
+use super::record::{Entry, Spans};
 use super::rule::Place;
+use super::stored::{Column, StoredRule, StoredSubscribers};
 use super::texts::Texts;
 use super::{
     BindingId, Device, FileId, Imsi, ListId, RuleId, RuleKind, Scope, Status, Subscribers, Svn,
@@ -33,23 +34,6 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Puts the parts together.
-    pub(super) fn new(
-        catalogue: Catalogue,
-        rules: Rules,
-        bindings: Bindings,
-        models: TacDirectory,
-        counts: Counts,
-    ) -> Self {
-        Self {
-            catalogue,
-            rules,
-            bindings,
-            models,
-            counts,
-        }
-    }
-
     /// How many entries there are of each kind.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -84,11 +68,10 @@ impl Snapshot {
     /// devices share their numbers, so that it takes both.
     #[must_use]
     pub fn rule(&self, id: RuleId, device: Device) -> Option<RuleView<'_>> {
-        let (terms, source, scope, line) = match id.place() {
+        let of = match id.place() {
             Place::Record(number) => {
-                let record = self.rules.records.find(number)?;
-                let scope = self.rules.records.scope(record)?;
-                (record.terms, record.source, scope, record.line)
+                let record = self.rules.records.find(number as usize)?;
+                return self.recorded_rule(id, record);
             }
             Place::Device(number) => {
                 let (rule, line) = self.rules.devices.find(device, number)?;
@@ -96,6 +79,21 @@ impl Snapshot {
                 (rule.terms, rule.source, Scope::Device(device), line)
             }
         };
+        self.view_rule(id, of)
+    }
+
+    /// The rule of a record.
+    fn recorded_rule(&self, id: RuleId, record: StoredRule) -> Option<RuleView<'_>> {
+        let scope = record.scope().ok()?;
+        self.view_rule(id, (record.terms, record.source, scope, record.line))
+    }
+
+    /// The rule with these terms, source, scope and line.
+    fn view_rule(
+        &self,
+        id: RuleId,
+        (terms, source, scope, line): (u32, u32, Scope, u32),
+    ) -> Option<RuleView<'_>> {
         let terms = self.catalogue.terms.get(terms as usize)?;
         let source = self.catalogue.sources.get(source as usize)?;
         Some(RuleView {
@@ -113,14 +111,25 @@ impl Snapshot {
     /// The binding with this number; `None` if it is another snapshot's.
     #[must_use]
     pub fn binding(&self, id: BindingId) -> Option<BindingView<'_>> {
-        let record = self.bindings.records.find(id.0)?;
-        let terms = self.catalogue.terms(record)?;
-        let source = self.catalogue.source(record)?;
+        let record = self.bindings.records.find(id.0 as usize)?;
+        let subscribers = self.bindings.subscribers.find(id.0 as usize)?;
+        self.view_binding(id, record, subscribers)
+    }
+
+    /// The binding of a record.
+    fn view_binding(
+        &self,
+        id: BindingId,
+        record: StoredRule,
+        subscribers: StoredSubscribers,
+    ) -> Option<BindingView<'_>> {
+        let terms = self.catalogue.terms.get(record.terms as usize)?;
+        let source = self.catalogue.sources.get(record.source as usize)?;
         Some(BindingView {
             id,
             list: self.list(terms.list)?,
-            subscribers: self.bindings.bound.find(id.0)?,
-            scope: self.bindings.records.scope(record)?,
+            subscribers: subscribers.restore().ok()?,
+            scope: record.scope().ok()?,
             validity: terms.validity,
             reason: self.catalogue.reasons.find(source.reason),
             file: self.catalogue.files.get(source.file.0 as usize)?,
@@ -134,9 +143,9 @@ impl Snapshot {
     /// same device; those for single devices come last and in no particular
     /// order, all others in that in which they were added.
     pub fn rules(&self) -> impl Iterator<Item = RuleView<'_>> {
-        let records = numbers(self.rules.records.len()).filter_map(|number| {
-            // No record needs a device to be found.
-            let rule = self.rule(RuleId::of_record(number), Device::MIN)?;
+        let records = (0..).zip(self.rules.records.iter());
+        let records = records.filter_map(|(number, record)| {
+            let rule = self.recorded_rule(RuleId::of_record(number), record)?;
             // Of those of single devices only exceptions are kept as records.
             (rule.scope.kind() != RuleKind::Device).then_some(rule)
         });
@@ -153,7 +162,11 @@ impl Snapshot {
 
     /// All bindings, in the order in which they were added.
     pub fn bindings(&self) -> impl Iterator<Item = BindingView<'_>> {
-        numbers(self.bindings.records.len()).filter_map(|number| self.binding(BindingId(number)))
+        let records = self.bindings.records.iter();
+        let bindings = (0..).zip(records.zip(self.bindings.subscribers.iter()));
+        bindings.filter_map(|(number, (record, subscribers))| {
+            self.view_binding(BindingId(number), record, subscribers)
+        })
     }
 
     /// The subscribers who are excepted from a rule, each once, in no
@@ -179,7 +192,7 @@ impl Snapshot {
     /// Whether any subscriber is excepted from a rule.
     #[inline]
     pub(crate) fn has_exceptions(&self) -> bool {
-        self.rules.exceptions.len() > 0
+        !self.rules.exceptions.is_empty()
     }
 
     /// Has the memory fetched that looking up the rules of these single devices
@@ -193,6 +206,17 @@ impl Snapshot {
         self.rules.devices.prefetch(devices);
     }
 
+    /// The same of the bindings and exceptions of subscribers.
+    #[inline]
+    pub fn prefetch_subscribers(&self, imsis: impl Iterator<Item = Imsi> + Clone) {
+        if self.has_bindings() {
+            self.bindings.index.prefetch(imsis.clone());
+        }
+        if self.has_exceptions() {
+            self.rules.exceptions.prefetch(imsis);
+        }
+    }
+
     /// Calls `visitor` with each rule of one kind that covers the device, in
     /// no particular order. Allocates nothing.
     #[inline(always)]
@@ -203,12 +227,7 @@ impl Snapshot {
         svn: Option<Svn>,
         mut visitor: impl FnMut(RuleId, &Terms),
     ) {
-        let Rules {
-            devices,
-            records,
-            index,
-            ..
-        } = &self.rules;
+        let Rules { devices, index, .. } = &self.rules;
         if kind == RuleKind::Device {
             devices.visit(device, |number, terms| {
                 if let Some(terms) = self.catalogue.terms.get(terms as usize) {
@@ -217,11 +236,9 @@ impl Snapshot {
             });
             return;
         }
-        index.visit(&self.models, kind, device, svn, |head| {
-            for (number, record) in records.chain(head) {
-                if let Some(terms) = self.catalogue.terms(record) {
-                    visitor(RuleId::of_record(number), terms);
-                }
+        index.visit(&self.models, kind, device, svn, |number, terms| {
+            if let Some(terms) = self.catalogue.terms.get(terms as usize) {
+                visitor(RuleId::of_record(number), terms);
             }
         });
     }
@@ -240,30 +257,21 @@ impl Snapshot {
         (device, svn, now): (Device, Option<Svn>, UnixTime),
         mut visitor: impl FnMut(BindingId, Scope, &Terms),
     ) {
-        let Bindings { records, index, .. } = &self.bindings;
-        let mut visit = |number, record: &Record, only_others| {
-            if let Some(terms) = self.catalogue.terms(record)
-                && let Some(scope) = records.scope(record)
+        let index = &self.bindings.index;
+        let mut visit = |entry: Entry, only_others| {
+            if let Some(terms) = self.catalogue.terms.get(entry.terms as usize)
+                && let Some(scope) = index.spans().scope(entry.scope)
                 && !(only_others && self.covers(scope, device, svn) != Some(false))
             {
-                visitor(BindingId(number), scope, terms);
+                visitor(BindingId(entry.number), scope, terms);
             }
         };
-        index.visit(imsi, |head| match index.crowd(head) {
-            None => {
-                for (number, record) in records.chain(head) {
-                    visit(number, record, false);
-                }
-            }
-            Some(crowd) => {
-                let mut visit = |number, only_others| {
-                    if let Some(record) = records.find(number) {
-                        visit(number, record, only_others);
-                    }
-                };
-                crowd.visit(&self.models, device, svn, |number| visit(number, false));
+        index.visit(imsi, |found| match found {
+            Found::One(entry) => visit(entry, false),
+            Found::Many(crowd) => {
+                crowd.visit(&self.models, device, svn, |entry| visit(entry, false));
                 // Those that cover the device have been visited.
-                crowd.visit_effective(now, |number| visit(number, true));
+                crowd.visit_effective(now, |entry| visit(entry, true));
             }
         });
     }
@@ -276,9 +284,7 @@ impl Snapshot {
         imsi: Imsi,
         mut visitor: impl FnMut(RuleId, Scope, &Terms),
     ) {
-        for rule in self.rules.exceptions.of(imsi) {
-            self.visit_exception(rule, &mut visitor);
-        }
+        (self.rules.exceptions).visit(imsi, |entry| self.visit_exception(entry, &mut visitor));
     }
 
     /// The same of one device; where there are few, of all. However many there
@@ -291,21 +297,19 @@ impl Snapshot {
     ) {
         match self.rules.exceptions.crowd(imsi) {
             None => self.visit_exceptions(imsi, visitor),
-            Some(crowd) => crowd.visit(&self.models, device, svn, |number| {
-                self.visit_exception(RuleId::of_record(number), &mut visitor);
+            Some(crowd) => crowd.visit(&self.models, device, svn, |entry| {
+                self.visit_exception(entry, &mut visitor);
             }),
         }
     }
 
     /// Calls `visitor` with a rule that somebody is excepted from.
-    fn visit_exception(&self, rule: RuleId, visitor: &mut impl FnMut(RuleId, Scope, &Terms)) {
-        let Rules { records, .. } = &self.rules;
-        if let Place::Record(number) = rule.place()
-            && let Some(record) = records.find(number)
-            && let Some(terms) = self.catalogue.terms(record)
-            && let Some(scope) = records.scope(record)
+    fn visit_exception(&self, entry: Entry, visitor: &mut impl FnMut(RuleId, Scope, &Terms)) {
+        let spans: &Spans = self.rules.exceptions.spans();
+        if let Some(terms) = self.catalogue.terms.get(entry.terms as usize)
+            && let Some(scope) = spans.scope(entry.scope)
         {
-            visitor(rule, scope, terms);
+            visitor(RuleId::of_record(entry.number), scope, terms);
         }
     }
 
@@ -327,11 +331,6 @@ impl Snapshot {
             ListKind::Rules { .. } => None,
         }
     }
-}
-
-/// The numbers of so many records.
-fn numbers(length: usize) -> impl Iterator<Item = u32> {
-    (0..length).map_while(|number| u32::try_from(number).ok())
 }
 
 //----------- Counts ----------------------------------------------------------
@@ -486,19 +485,6 @@ pub(super) struct Catalogue {
     pub(super) reasons: Texts,
 }
 
-impl Catalogue {
-    /// The terms of a record.
-    #[inline]
-    fn terms(&self, record: &Record) -> Option<&Terms> {
-        self.terms.get(record.terms as usize)
-    }
-
-    /// Where a record comes from.
-    fn source(&self, record: &Record) -> Option<&Source> {
-        self.sources.get(record.source as usize)
-    }
-}
-
 /// A list as it is stored.
 #[derive(Debug)]
 pub(super) struct List {
@@ -526,8 +512,8 @@ pub(super) struct Source {
 pub(super) struct Rules {
     /// The rules for single devices.
     pub(super) devices: DeviceRules,
-    /// All others, and those that somebody is excepted from.
-    pub(super) records: Records,
+    /// All others, and those that somebody is excepted from, for explanations.
+    pub(super) records: Column<StoredRule>,
     /// Where they are found.
     pub(super) index: RuleIndex,
     /// Who is excepted from them.
@@ -537,10 +523,10 @@ pub(super) struct Rules {
 /// The bindings with their index.
 #[derive(Debug, Default)]
 pub(super) struct Bindings {
-    /// The bindings.
-    pub(super) records: Records,
+    /// The bindings, for explanations.
+    pub(super) records: Column<StoredRule>,
     /// Whose they are.
-    pub(super) bound: Bound,
+    pub(super) subscribers: Column<StoredSubscribers>,
     /// Where they are found.
     pub(super) index: BoundIndex,
 }

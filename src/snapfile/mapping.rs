@@ -24,6 +24,7 @@ pub(super) struct Mapping {
     /// How many octets it has: whole pages.
     size: usize,
     /// The file, open for as long as it is mapped.
+    #[cfg(feature = "server")]
     file: File,
 }
 
@@ -46,7 +47,6 @@ impl Mapping {
         if length == 0 || rustix::param::page_size() != PAGE {
             return None;
         }
-        let file = file.try_clone().ok()?;
         let size = usize::try_from(length)
             .ok()?
             .checked_next_multiple_of(PAGE)?;
@@ -55,9 +55,14 @@ impl Mapping {
         // them.
         let mapped = unsafe {
             let flags = MapFlags::SHARED | MapFlags::FIXED;
-            mmap(start.as_ptr(), size, ProtFlags::READ, flags, &file, 0)
+            mmap(start.as_ptr(), size, ProtFlags::READ, flags, file, 0)
         };
-        let this = Self { start, size, file };
+        let this = Self {
+            start,
+            size,
+            #[cfg(feature = "server")]
+            file: file.try_clone().ok()?,
+        };
         mapped.ok()?;
         // SAFETY: advice for this mapping; what is not taken changes nothing.
         let _ = unsafe { madvise(start.as_ptr(), size, Advice::LinuxHugepage) };

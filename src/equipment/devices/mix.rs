@@ -9,7 +9,7 @@
 /// It keeps nobody from finding colliding keys who knows its factors; the
 /// builder takes others when too many keys collide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mix<const BITS: u32> {
+pub(in crate::equipment) struct Mix<const BITS: u32> {
     /// The odd factors.
     factors: [u64; 2],
 }
@@ -23,7 +23,7 @@ impl<const BITS: u32> Mix<BITS> {
     const LEFT: u32 = 64 - BITS;
 
     /// One of the bijections.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::equipment) fn new(seed: u64) -> Self {
         // SplitMix64 spreads the seed over both factors.
         let factors = [1u64, 2].map(|step| {
             let mut word = seed.wrapping_add(step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -35,19 +35,19 @@ impl<const BITS: u32> Mix<BITS> {
     }
 
     /// The factors, which are the whole bijection.
-    pub(super) fn factors(self) -> [u64; 2] {
+    pub(in crate::equipment) fn factors(self) -> [u64; 2] {
         self.factors
     }
 
     /// The bijection with these factors; with others than
     /// [`factors`](Self::factors) gave, it may be none.
-    pub(super) fn from_factors(factors: [u64; 2]) -> Self {
+    pub(in crate::equipment) fn from_factors(factors: [u64; 2]) -> Self {
         Self { factors }
     }
 
     /// The image of a key.
     #[inline]
-    pub(super) fn apply(self, key: u64) -> u64 {
+    pub(in crate::equipment) fn apply(self, key: u64) -> u64 {
         let [first, second] = self.factors;
         let mut word = key.wrapping_mul(first) & Self::MASK;
         word ^= word >> Self::FOLD;
@@ -55,7 +55,7 @@ impl<const BITS: u32> Mix<BITS> {
     }
 
     /// The key of an image.
-    pub(super) fn invert(self, image: u64) -> u64 {
+    pub(in crate::equipment) fn invert(self, image: u64) -> u64 {
         let [first, second] = self.factors.map(inverse);
         let mut word = (image >> Self::LEFT).wrapping_mul(second) & Self::MASK;
         // Once for the half that was folded, once more for an odd bit.

@@ -53,6 +53,9 @@ mod stored;
 mod table;
 
 pub use self::build::DevicesBuilder;
+pub(super) use self::mix::Mix;
 pub(super) use self::pages::Lines;
 pub use self::pages::Region;
+pub(super) use self::processor::prefetch;
+pub(super) use self::quotient::Geometry;
 pub use self::table::{BATCH, Devices, Size};

@@ -5,7 +5,7 @@
 /// Has the line of `what` fetched while other work goes on. A hint: without it
 /// everything is the same, only later.
 #[inline]
-pub(super) fn prefetch<T>(what: &T) {
+pub(in crate::equipment) fn prefetch<T>(what: &T) {
     #[cfg(target_arch = "x86_64")]
     {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

@@ -9,7 +9,7 @@ use super::pages::Lines;
 /// Where keys of `2^DOMAIN` numbers stand in a number of lines. Mixed keys
 /// stand in the high bits of a word; see [`Mix`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Geometry<const DOMAIN: u32> {
+pub(in crate::equipment) struct Geometry<const DOMAIN: u32> {
     /// How many lines, at least one.
     lines: u64,
     /// How far the part that the line does not imply is shifted.
@@ -22,7 +22,7 @@ impl<const DOMAIN: u32> Geometry<DOMAIN> {
 
     /// The geometry of so many lines, at least one and less than `2^DOMAIN`.
     #[inline]
-    pub(super) fn new(lines: u64) -> Self {
+    pub(in crate::equipment) fn new(lines: u64) -> Self {
         let lines = lines.max(1);
         Self {
             lines,
@@ -39,14 +39,14 @@ impl<const DOMAIN: u32> Geometry<DOMAIN> {
 
     /// The line and the remainder of a mixed key.
     #[inline]
-    pub(super) fn place(self, mixed: u64) -> (u64, u64) {
+    pub(in crate::equipment) fn place(self, mixed: u64) -> (u64, u64) {
         // One multiplication: the line is its high half, the fraction the low.
         let product = u128::from(mixed) * u128::from(self.lines);
         ((product >> 64) as u64, product as u64 >> self.shift)
     }
 
     /// The mixed key of a line and a remainder.
-    pub(super) fn unplace(self, line: u64, remainder: u64) -> u64 {
+    pub(in crate::equipment) fn unplace(self, line: u64, remainder: u64) -> u64 {
         let lines = u128::from(self.lines);
         let product = u128::from(line) << 64 | u128::from(remainder) << self.shift;
         ((product >> Self::LEFT).div_ceil(lines) as u64) << Self::LEFT

@@ -36,6 +36,9 @@ pub(in crate::equipment) struct Column<T> {
     entries: PhantomData<T>,
 }
 
+/// How many entries that were left are read at once.
+const AT_ONCE: usize = 4096;
+
 /// Where the entries of a column are.
 #[derive(Clone, Debug)]
 enum Place {
@@ -95,6 +98,29 @@ impl<T: Pod> Column<T> {
         }
     }
 
+    /// All entries; of a column that was left, to the first that cannot be read.
+    pub(in crate::equipment) fn iter(&self) -> impl Iterator<Item = T> {
+        let (mut buffer, mut next) = (Vec::new(), 0);
+        core::iter::from_fn(move || {
+            let place = next;
+            next += 1;
+            let Place::Left(left) = &self.place else {
+                return self.find(place);
+            };
+            // Many at once, as each reading takes a while.
+            if place % AT_ONCE == 0 {
+                buffer.clear();
+                buffer.resize(self.len().saturating_sub(place).min(AT_ONCE), T::zeroed());
+                let offset = (place as u64).checked_mul(size_of::<T>() as u64)?;
+                let octets: &mut [u8] = bytemuck::cast_slice_mut(&mut buffer);
+                if !left.store.read_at(left.offset.checked_add(offset)?, octets) {
+                    buffer.clear();
+                }
+            }
+            buffer.get(place % AT_ONCE).copied()
+        })
+    }
+
     /// All of it as a section. What was left is read; `None` if it cannot be.
     pub(in crate::equipment) fn octets(&self) -> Option<Cow<'_, [u8]>> {
         match &self.place {
@@ -108,11 +134,17 @@ impl<T: Pod> Column<T> {
     }
 }
 
-impl<T: Pod> From<&[T]> for Column<T> {
-    fn from(entries: &[T]) -> Self {
-        let entries: &[u8] = bytemuck::cast_slice(entries);
-        let mut octets = Octets::zeroed(entries.len());
-        octets.as_mut_slice().copy_from_slice(entries);
+impl<T: Pod> Column<T> {
+    /// So many entries; where there are less, zeros are left.
+    pub(in crate::equipment) fn collect(len: usize, entries: impl Iterator<Item = T>) -> Self {
+        let mut octets = Octets::zeroed(len.saturating_mul(size_of::<T>()));
+        for (to, entry) in octets
+            .as_mut_slice()
+            .chunks_exact_mut(size_of::<T>())
+            .zip(entries)
+        {
+            to.copy_from_slice(bytemuck::bytes_of(&entry));
+        }
         Self {
             place: Place::Here(octets),
             entries: PhantomData,
@@ -167,8 +199,8 @@ mod tests {
 
     #[test]
     fn entries_are_found_here_and_there() {
-        let numbers: Vec<u32> = (0..1000).map(|number| number * 77).collect();
-        let here = Column::from(&numbers[..]);
+        let numbers: Vec<u32> = (0..9000).map(|number| number * 77).collect();
+        let here = Column::collect(9000, numbers.iter().copied());
         let store = Arc::new(Octet([&[9; 5], bytemuck::cast_slice(&numbers)].concat()));
         let left = |len| {
             let store = Arc::clone(&store) as Arc<dyn Store>;
@@ -178,24 +210,25 @@ mod tests {
                 len,
             })
         };
-        let there = left(4000).unwrap();
+        let there = left(36_000).unwrap();
         for column in [&here, &there] {
-            assert_eq!(column.len(), 1000);
+            assert_eq!(column.len(), 9000);
             for (place, &number) in numbers.iter().enumerate() {
                 assert_eq!(column.find(place), Some(number));
             }
-            for place in [1000, usize::MAX] {
+            for place in [9000, usize::MAX] {
                 assert_eq!(column.find(place), None);
             }
+            assert!(column.iter().eq(numbers.iter().copied()));
             assert_eq!(
                 *column.octets().unwrap(),
                 *bytemuck::cast_slice::<u32, u8>(&numbers)
             );
         }
-        assert!(left(3999).is_none());
+        assert!(left(35_999).is_none());
         // Of more than there is, only what is there is found.
-        let more = left(4004).unwrap();
-        assert_eq!((more.find(999), more.find(1000)), (Some(999 * 77), None));
+        let more = left(36_004).unwrap();
+        assert_eq!((more.find(8999), more.find(9000)), (Some(8999 * 77), None));
         assert!(more.octets().is_none());
     }
 }

@@ -1,23 +1,25 @@
 //! A snapshot as named sections of octets, and back.
 //!
-//! The rules of single devices, of which there may be a billion, are stored as
-//! they are in memory. Everything else is stored as plain records, in the order
-//! in which it was added, and indexed anew when it is read: what is read is then
-//! as sound as what a [`Builder`](super::Builder) makes, whatever the octets say.
+//! Whatever lookups need is stored as it is in memory: the rules of single
+//! devices, of which there may be a billion, and the indexes of all others. What
+//! is known of each rule and binding beside that, its line above all, may stay in
+//! the file; see [`Section::LEFT`].
 //!
 //! | section | entries |
 //! |---|---|
 //! | `lists`, `files`, `reasons` | what there is, and texts |
 //! | `terms`, `sources` | what rules share |
 //! | `counts` | how many entries there are of each kind |
-//! | `devices`, `devices.*` | the rules of single devices, raw |
-//! | `rules`, `exceptions` | all other rules, and who is excepted |
-//! | `bindings`, `subscribers` | the bindings, and whom they bind |
+//! | `devices`, `devices.*` | the rules of single devices |
+//! | `rules.*`, `exceptions`, `exceptions.*`, `bindings.*` | indexes of all others |
+//! | `indexes` | what there is to know of these besides |
+//! | `rules`, `bindings`, `subscribers` | all other rules and the bindings, with all that is known of them |
 //! | `models`, `names` | the models of TACs |
 //!
 //! All numbers are little-endian, which is also how they are in memory: machines
 //! of the other kind refuse to read and to write.
 
+mod array;
 mod column;
 mod octets;
 mod records;
@@ -25,24 +27,25 @@ mod records;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use bytemuck::Pod;
+use bytemuck::{Pod, Zeroable};
 use thiserror::Error;
 
 use self::records::{StoredCounts, StoredTerms};
-use super::bindings::{Bound, BoundBuilder, Exceptions};
-use super::crowd::Member;
+use super::bindings::{BoundHead, BoundIndex, Exceptions};
 use super::device_rules::DeviceRules;
-use super::index::RuleIndexBuilder;
-use super::record::{NONE, Records};
+use super::index::{RuleIndex, RuleIndexHead};
+use super::keyed::KeyedHead;
+use super::record::NONE;
 use super::snapshot::{Bindings, Catalogue, List, ListKind, Rules, Source};
 use super::texts::Texts;
 use super::{Counts, FileId, Snapshot, Status, TacDirectory, Terms};
 
+pub(super) use self::array::Array;
 pub(super) use self::column::Column;
 pub use self::column::{Left, Store};
 pub use self::octets::Octets;
 pub(super) use self::octets::{Fields, NO_RECORDS, octets, put_text};
-pub(super) use self::records::{StoredException, StoredModel, StoredRule, StoredSubscribers};
+pub(super) use self::records::{StoredModel, StoredRule, StoredSubscribers};
 
 //----------- Section ---------------------------------------------------------
 
@@ -62,7 +65,7 @@ impl<'a> Section<'a> {
 
     /// The sections that may be left where they are when a snapshot is read, see
     /// [`Parts::leave`]: no lookup needs them.
-    pub const LEFT: [&'static str; 1] = [super::device_rules::LINES];
+    pub const LEFT: [&'static str; 4] = [super::device_rules::LINES, RULES, BINDINGS, SUBSCRIBERS];
 
     /// A section.
     pub fn new(name: &'static str, octets: impl Into<Cow<'a, [u8]>>) -> Self {
@@ -83,6 +86,18 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Those of a snapshot, copied.
+    #[cfg(test)]
+    pub(super) fn of(sections: &[Section<'_>]) -> Self {
+        let mut parts = Self::default();
+        for Section { name, octets } in sections {
+            let mut own = Octets::zeroed(octets.len());
+            own.as_mut_slice().copy_from_slice(octets);
+            parts.insert((*name).to_owned(), own);
+        }
+        parts
+    }
+
     /// Adds a section; false if there is one of this name.
     pub fn insert(&mut self, name: String, octets: Octets) -> bool {
         self.sections.insert(name, octets).is_none()
@@ -181,9 +196,6 @@ impl Snapshot {
         let terms: Vec<StoredTerms> = terms.iter().map(StoredTerms::of).collect();
         let sources = sources.iter().map(|source| [source.file.0, source.reason]);
         let sources: Vec<[u32; 2]> = sources.collect();
-        let indexed = self.rules.index.records(&self.rules.records);
-        let exceptions = self.rules.exceptions.stored();
-        let subscribers = (self.bindings.bound).stored(self.bindings.records.len());
         let models = self.models.stored();
         let mut sections = vec![
             Section::new(LISTS, stored_lists),
@@ -194,15 +206,16 @@ impl Snapshot {
             Section::new(COUNTS, octets(&[StoredCounts::of(self.counts)])),
         ];
         self.rules.devices.store(&mut sections)?;
-        let rules = self.rules.records.stored(|number| {
-            // A record that nothing finds is there for its line.
-            indexed.get(number).copied().unwrap_or_default()
-        });
+        let heads = Heads {
+            rules: self.rules.index.store(&mut sections),
+            exceptions: self.rules.exceptions.store(&mut sections),
+            bound: self.bindings.index.store(&mut sections),
+        };
         sections.extend([
-            Section::new(RULES, octets(&rules)),
-            Section::new(EXCEPTIONS, octets(&exceptions)),
-            Section::new(BINDINGS, octets(&self.bindings.records.stored(|_| true))),
-            Section::new(SUBSCRIBERS, octets(&subscribers)),
+            Section::new(INDEXES, octets(&[heads])),
+            Section::new(RULES, self.rules.records.octets()?),
+            Section::new(BINDINGS, self.bindings.records.octets()?),
+            Section::new(SUBSCRIBERS, self.bindings.subscribers.octets()?),
             Section::new(MODELS, octets(&models)),
             Section::new(NAMES, self.models.names().store()?),
         ]);
@@ -232,13 +245,36 @@ impl Snapshot {
         };
         let counts = counts.ok_or_else(|| Damage("is not one entry").of(COUNTS))?;
         let devices = DeviceRules::restore(parts, catalogue.terms.len(), catalogue.sources.len())?;
-        let rules = catalogue.rules(devices, parts)?;
-        let bindings = catalogue.bindings(parts)?;
+        let heads = parts.take(INDEXES)?;
+        let &[heads] = heads
+            .records::<Heads>()
+            .map_err(|damage| damage.of(INDEXES))?
+        else {
+            return Err(Damage("is not one entry").of(INDEXES));
+        };
+        let terms = &catalogue.terms;
+        let rules = Rules {
+            devices,
+            records: parts.column(RULES)?,
+            index: RuleIndex::restore(heads.rules, parts)?,
+            exceptions: Exceptions::restore(heads.exceptions, terms, parts)?,
+        };
+        let bindings = Bindings {
+            records: parts.column(BINDINGS)?,
+            subscribers: parts.column(SUBSCRIBERS)?,
+            index: BoundIndex::restore(heads.bound, terms, parts)?,
+        };
         let names = restore_with(parts, NAMES, |octets| Texts::restore(octets.as_slice()))?;
         let models = restore_with(parts, MODELS, |octets| {
             TacDirectory::restore(octets.records::<StoredModel>()?, names)
         })?;
-        Ok(Self::new(catalogue, rules, bindings, models, counts))
+        Ok(Self {
+            catalogue,
+            rules,
+            bindings,
+            models,
+            counts,
+        })
     }
 }
 
@@ -303,104 +339,21 @@ impl Catalogue {
             reasons,
         })
     }
-
-    /// Checks that what a rule or binding refers to is there.
-    fn check(&self, rule: &StoredRule) -> Result<(), Damage> {
-        self.terms.get(rule.terms as usize).ok_or(NO_SUCH)?;
-        self.sources.get(rule.source as usize).ok_or(NO_SUCH)?;
-        Ok(())
-    }
-
-    /// What a record says, and the number of the record that follows it.
-    fn member(&self, records: &Records, entry: u32) -> Option<(Member, u32)> {
-        let record = records.find(entry)?;
-        let member = Member {
-            entry,
-            scope: records.scope(record)?,
-            number: record.terms,
-            terms: *self.terms.get(record.terms as usize)?,
-        };
-        Some((member, record.next))
-    }
-
-    /// The rules, indexed.
-    fn rules(&self, devices: DeviceRules, parts: &mut Parts) -> Result<Rules, Flaw> {
-        let mut records = Records::default();
-        let mut index = RuleIndexBuilder::default();
-        if !devices.is_empty() {
-            index.note_devices();
-        }
-        restore_with(parts, RULES, |octets| {
-            for rule in octets.records::<StoredRule>()? {
-                self.check(rule)?;
-                let scope = rule.scope()?;
-                let number = records.push(scope, rule.terms, rule.source, rule.line);
-                let number = number.ok_or(TOO_MANY)?;
-                if rule.is_indexed()
-                    && let Some(next) = index.insert(scope, number, rule.terms)
-                {
-                    records.link(number, next);
-                }
-            }
-            records.shrink();
-            Ok(())
-        })?;
-        let mut exceptions = Exceptions::default();
-        restore_with(parts, EXCEPTIONS, |octets| {
-            for exception in octets.records::<StoredException>()? {
-                let (imsi, rule) = exception.restore()?;
-                records.find(rule.number()).ok_or(NO_SUCH)?;
-                exceptions.push(imsi, rule).ok_or(TOO_MANY)?;
-            }
-            Ok(())
-        })?;
-        exceptions.finish(|rule| Some(self.member(&records, rule)?.0));
-        Ok(Rules {
-            devices,
-            records,
-            index: index.finish(),
-            exceptions,
-        })
-    }
-
-    /// The bindings, indexed.
-    fn bindings(&self, parts: &mut Parts) -> Result<Bindings, Flaw> {
-        let mut records = Records::default();
-        let mut builder = BoundBuilder::default();
-        let subscribers = parts.take(SUBSCRIBERS)?;
-        let subscribers = subscribers.records::<StoredSubscribers>();
-        let subscribers = subscribers.map_err(|damage| damage.of(SUBSCRIBERS))?;
-        restore_with(parts, BINDINGS, |octets| {
-            let bindings = octets.records::<StoredRule>()?;
-            if bindings.len() != subscribers.len() {
-                return Err(Damage("has another length than section `subscribers`"));
-            }
-            for (binding, subscribers) in bindings.iter().zip(subscribers) {
-                self.check(binding)?;
-                let number = records.push(
-                    binding.scope()?,
-                    binding.terms,
-                    binding.source,
-                    binding.line,
-                );
-                let number = number.ok_or(TOO_MANY)?;
-                if let Some(next) = builder.push(subscribers.restore()?, number) {
-                    records.link(number, next);
-                }
-            }
-            records.shrink();
-            Ok(())
-        })?;
-        let (bound, index): (Bound, _) = builder.finish(|binding| self.member(&records, binding));
-        Ok(Bindings {
-            records,
-            bound,
-            index,
-        })
-    }
 }
 
-/// What is wrong with a section of more entries than can be numbered.
+/// What there is to know of indexes besides their arrays.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+struct Heads {
+    /// Of the rules.
+    rules: RuleIndexHead,
+    /// Of the exceptions.
+    exceptions: KeyedHead,
+    /// Of the bindings.
+    bound: BoundHead,
+}
+
+/// What is wrong with a number that is too large.
 const TOO_MANY: Damage = Damage("has more entries than there may be");
 
 //----------- Small parts -----------------------------------------------------
@@ -494,11 +447,11 @@ const SOURCES: &str = "sources";
 const COUNTS: &str = "counts";
 /// See [`Rules::records`].
 const RULES: &str = "rules";
-/// See [`Rules::exceptions`].
-const EXCEPTIONS: &str = "exceptions";
+/// See [`Heads`].
+const INDEXES: &str = "indexes";
 /// See [`Bindings::records`].
 const BINDINGS: &str = "bindings";
-/// See [`Bindings::bound`].
+/// See [`Bindings::subscribers`].
 const SUBSCRIBERS: &str = "subscribers";
 /// The models of TACs.
 const MODELS: &str = "models";

@@ -72,6 +72,11 @@ impl Octets {
         bytemuck::try_cast_slice(self.as_slice()).map_err(|_| NO_RECORDS)
     }
 
+    /// The cache lines in which it stands, and how many octets it has.
+    pub(super) fn into_parts(self) -> (Lines, usize) {
+        (self.lines, self.len)
+    }
+
     /// The cache lines of which the section consists, as they are in memory.
     pub(in crate::equipment) fn into_lines(self) -> Result<Lines, Damage> {
         match self.len == self.lines.len() * LINE {

@@ -4,8 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::{Damage, UNKNOWN_KIND, status};
 use crate::equipment::{
-    Counts, Device, Imsi, ListId, RuleId, Scope, Special, Subscribers, Svn, Tac, TacPrefix, Terms,
-    Validity,
+    Counts, Device, Imsi, ListId, Scope, Special, Subscribers, Svn, Tac, TacPrefix, Terms, Validity,
 };
 use crate::time::UnixTime;
 
@@ -68,7 +67,7 @@ impl StoredTerms {
 
 //----------- StoredRule ------------------------------------------------------
 
-/// A rule or binding.
+/// A rule or binding, with all that is known of it but who is bound.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub(in crate::equipment) struct StoredRule {
@@ -83,32 +82,25 @@ pub(in crate::equipment) struct StoredRule {
     /// The line of the file.
     pub(in crate::equipment) line: u32,
     /// The kind of the scope.
-    kind: u16,
-    /// Whether devices are judged by it: 0 if it is there for its line or its
-    /// exceptions only.
-    indexed: u16,
+    kind: u32,
 }
 
 /// A [`Scope::DeviceSvn`].
-const DEVICE_SVN: u16 = 0;
+const DEVICE_SVN: u32 = 0;
 /// A [`Scope::Device`].
-const DEVICE: u16 = 1;
+const DEVICE: u32 = 1;
 /// A [`Scope::Range`].
-const RANGE: u16 = 2;
+const RANGE: u32 = 2;
 /// A [`Scope::Tac`].
-const TAC: u16 = 3;
+const TAC: u32 = 3;
 /// A [`Scope::TacPrefix`].
-const TAC_PREFIX: u16 = 4;
+const TAC_PREFIX: u32 = 4;
 /// A [`Scope::Special`].
-const SPECIAL: u16 = 5;
+const SPECIAL: u32 = 5;
 
 impl StoredRule {
     /// As it is stored.
-    pub(in crate::equipment) fn new(
-        scope: Scope,
-        (terms, source, line): (u32, u32, u32),
-        indexed: bool,
-    ) -> Self {
+    pub(in crate::equipment) fn new(scope: Scope, (terms, source, line): (u32, u32, u32)) -> Self {
         let (kind, first, second) = match scope {
             Scope::DeviceSvn(device, svn) => (DEVICE_SVN, device.number(), svn.number().into()),
             Scope::Device(device) => (DEVICE, device.number(), 0),
@@ -126,14 +118,7 @@ impl StoredRule {
             source,
             line,
             kind,
-            indexed: indexed.into(),
         }
-    }
-
-    /// Whether devices are judged by it. Of the rules of single devices only
-    /// exceptions are stored so.
-    pub(in crate::equipment) fn is_indexed(&self) -> bool {
-        self.indexed != 0 && self.kind != DEVICE
     }
 
     /// Which devices.
@@ -166,40 +151,12 @@ impl StoredRule {
     }
 }
 
-//----------- StoredException -------------------------------------------------
-
-/// A subscriber who is excepted from a rule.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub(in crate::equipment) struct StoredException {
-    /// The subscriber.
-    imsi: u64,
-    /// The rule.
-    rule: u64,
-}
-
-impl StoredException {
-    /// As it is stored.
-    pub(in crate::equipment) fn new(imsi: Imsi, rule: RuleId) -> Self {
-        Self {
-            imsi: imsi.key(),
-            rule: rule.number().into(),
-        }
-    }
-
-    /// As it was.
-    pub(in crate::equipment) fn restore(&self) -> Result<(Imsi, RuleId), Damage> {
-        let rule = u32::try_from(self.rule).map_err(|_| UNKNOWN_KIND)?;
-        Ok((imsi(self.imsi)?, RuleId::from_number(rule)))
-    }
-}
+//----------- StoredSubscribers -----------------------------------------------
 
 /// The subscriber with this key.
 fn imsi(key: u64) -> Result<Imsi, Damage> {
     Imsi::from_stored(key).ok_or(Damage("has an IMSI that is none"))
 }
-
-//----------- StoredSubscribers -----------------------------------------------
 
 /// Whom a binding binds.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
