@@ -3,10 +3,12 @@
 //!
 //! ```text
 //! cargo bench --bench snapshot
+//! WEIR_BENCH_DEVICES=1000000000 cargo bench --bench snapshot
 //! WEIR_BENCH_SNAPSHOT=register.weir cargo bench --bench snapshot
 //! ```
 //!
-//! Without a file it compiles a small one. Each way is taken several times in
+//! Without a file it makes one of so many devices, 5,000 in each of some TACs and
+//! anywhere there. Each way is taken several times in
 //! turns, with the file in the page cache; what is shown is the fastest and the
 //! middle one. Lookups are of devices that are in the register, in random order:
 //! *dependent* ones wait for each other, *batches* are of 32.
@@ -15,18 +17,18 @@
 use std::env;
 use std::fs::File;
 use std::hint::black_box;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use weir::equipment::devices::BATCH;
+use weir::equipment::devices::{BATCH, DevicesBuilder};
 use weir::equipment::{Builder, CheckDigit, Device, Imei, RuleSpec, Scope, Status, Validity};
 use weir::policy::{Inquiry, PolicySpec, Rulebook};
 use weir::snapfile::{self, Memory};
 use weir::snapshot::Provenance;
 use weir::time::UnixTime;
 
-/// Devices of the register that is compiled if none is given.
-const DEVICES: u64 = 3_000_000;
+/// Devices of the register that is made if nothing else is wanted.
+const DEVICES: u64 = 10_000_000;
 /// Lookups that are timed.
 const QUESTIONS: usize = 1 << 18;
 /// How often each way is taken.
@@ -40,27 +42,41 @@ fn scatter(number: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// Compiles a register of devices all over.
-fn compile(path: &std::path::Path) {
+/// Makes a snapshot of about so many devices. What each has said of it is one of
+/// two things.
+fn make(path: &Path, count: u64) {
     let mut builder = Builder::new();
-    let list = builder
-        .list("devices", Status::Blacklisted)
-        .expect("a list");
     let file = builder.file("devices.csv").expect("a file");
-    for line in 1..=DEVICES {
-        let number = scatter(line) % 100_000_000_000_000;
+    let statuses = [Status::Blacklisted, Status::Greylisted];
+    let lists = statuses.map(|status| builder.list(status.name(), status).expect("a list"));
+    for (list, status) in lists.into_iter().zip(statuses) {
         let rule = RuleSpec {
-            scope: Scope::Device(Device::from_number(number).expect("fourteen digits")),
-            status: Status::Blacklisted,
+            scope: Scope::Device(Device::MIN),
+            status,
             validity: Validity::ALWAYS,
             reason: None,
             exceptions: &[],
             file,
-            line: line as u32,
+            line: 1,
         };
         builder.rule(list, rule).expect("room");
     }
-    let snapshot = builder.finish();
+    let mut devices = DevicesBuilder::new(1);
+    let places = (count / 5000).max(1);
+    let mut serials = Vec::new();
+    for place in 0..places {
+        serials.clear();
+        let each = count.div_ceil(places);
+        serials.extend((0..each).map(|number| scatter(scatter(place) ^ number) % 1_000_000));
+        serials.sort_unstable();
+        serials.dedup();
+        let tac = 100_000_000 / places * place;
+        for &serial in &serials {
+            let device = tac * 1_000_000 + serial;
+            devices.push(device, 1 + (scatter(device) % 5 / 4) as u32);
+        }
+    }
+    let snapshot = builder.finish_with(devices.finish());
     let written = snapfile::write(path, &snapshot, &Provenance::default(), UnixTime(0));
     written.expect("a snapshot");
 }
@@ -102,12 +118,7 @@ fn since(start: Instant) -> f64 {
 }
 
 /// Loads a file in one way and asks it.
-fn measure(
-    path: &std::path::Path,
-    memory: Memory,
-    devices: &mut Vec<Device>,
-    times: &mut Times,
-) -> String {
+fn measure(path: &Path, memory: Memory, devices: &mut Vec<Device>, times: &mut Times) -> String {
     let start = Instant::now();
     let (stored, residence) = snapfile::read(path, memory).expect("a snapshot");
     let book = Rulebook::new(
@@ -168,11 +179,16 @@ fn shown(times: &mut [f64], unit: f64) -> String {
 }
 
 fn main() {
-    let dir = tempfile::tempdir().expect("a directory");
+    // On the disk, which the temporary files of the system may not be.
+    let dir = tempfile::tempdir_in("target").expect("a directory");
     let path = env::var_os("WEIR_BENCH_SNAPSHOT").map_or_else(
         || {
             let path = dir.path().join("register.weir");
-            compile(&path);
+            let count = env::var("WEIR_BENCH_DEVICES").ok();
+            make(
+                &path,
+                count.map_or(DEVICES, |count| count.parse().expect("a number")),
+            );
             path
         },
         PathBuf::from,

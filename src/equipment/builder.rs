@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::bindings::{BoundBuilder, Exceptions};
 use super::device_rules::DeviceRules;
+use super::devices::Devices;
 use super::directory::TacDirectoryBuilder;
 use super::index::RuleIndexBuilder;
 use super::ranges::deepest;
@@ -384,6 +385,22 @@ impl Builder {
     #[must_use]
     pub fn finish(mut self) -> Snapshot {
         let devices = DeviceRules::build(&self.devices, self.index.take_devices());
+        self.finish_around(devices)
+    }
+
+    /// The same with a table of devices that was made elsewhere in the place of
+    /// the devices of all rules for one: of its class 1 is said what the first of
+    /// these rules says, and so on. The lines of its devices are not known.
+    #[must_use]
+    pub fn finish_with(mut self, table: Devices) -> Snapshot {
+        drop(self.index.take_devices());
+        self.counts.devices = table.len();
+        let devices = DeviceRules::of_table(table, &self.devices);
+        self.finish_around(devices)
+    }
+
+    /// The snapshot of these devices and everything else.
+    fn finish_around(mut self, devices: DeviceRules) -> Snapshot {
         // Before anything else is made: these are the most.
         self.devices = Records::default();
         self.counts.exceptions = self.exceptions.len();

@@ -277,6 +277,31 @@ impl DeviceRules {
     }
 }
 
+impl DeviceRules {
+    /// The rules of a table that was made elsewhere; of its classes is said what
+    /// these records say, one each.
+    pub(super) fn of_table(table: Devices, said: &Records) -> Self {
+        let records = (0..said.len()).filter_map(|number| said.find(u32::try_from(number).ok()?));
+        let members: Vec<DeviceRule> = records
+            .map(|record| DeviceRule {
+                terms: record.terms,
+                source: record.source,
+            })
+            .collect();
+        let ends: Vec<u32> = (1..).zip(&members).map(|(end, _)| end).collect();
+        Self {
+            table,
+            classes: Classes {
+                single: ends.last().copied().unwrap_or_default(),
+                members,
+                ends,
+            },
+            lines: None,
+            more_lines: Vec::new(),
+        }
+    }
+}
+
 /// What the one record of a chain says, and its line; `None` if there are more.
 #[inline]
 fn single(records: &Records, head: u32) -> Option<(DeviceRule, u32)> {
