@@ -1,24 +1,33 @@
 //! The loops that send requests and take answers, on one thread.
 
 use std::io;
-use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::address::Address;
 use crate::answer::Outcome;
-use crate::link::{Link, Peer, READ, Traffic};
+use crate::link::{Link, Peer};
+use crate::processes::{cpu_time, own_cpu_time};
 use crate::script::Script;
+use crate::stream::Calls;
+use crate::tls::Credentials;
 
 /// What is run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// Whom to ask.
-    pub address: SocketAddr,
+    pub address: Address,
+    /// What secures that.
+    pub credentials: Credentials,
     /// What that is.
     pub peer: Peer,
+    /// Its process, if its processor time is to be told.
+    pub process: Option<u32>,
     /// Connections.
     pub connections: usize,
     /// How requests are paced.
@@ -72,12 +81,20 @@ pub struct Measured {
     /// The share of the time in which there was nothing to do; closed loop
     /// only.
     pub idle: f64,
-    /// Reads and writes in the whole run.
-    pub traffic: Traffic,
+    /// The share of one processor that the generator took.
+    pub cpu: f64,
+    /// Processor time of the other end while measuring, if it was watched.
+    pub server_cpu: Option<Duration>,
+    /// Requests sent in the whole run.
+    pub sent: u64,
+    /// Octets received in the whole run.
+    pub octets: u64,
+    /// System calls for sending and receiving in the whole run.
+    pub calls: Calls,
 }
 
 /// How many answers said what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Outcomes {
     /// Equipment-Status 0.
     pub whitelisted: u64,
@@ -112,11 +129,28 @@ pub fn run(plan: &Plan, script: &Script) -> Result<Measured, String> {
         Pace::Open(_) => OPEN_WINDOW,
     };
     let mut links = (0..plan.connections)
-        .map(|number| Link::connect(plan.address, plan.peer, script, number, window))
+        .map(|number| {
+            let Plan {
+                address,
+                credentials,
+                peer,
+                ..
+            } = plan;
+            Link::connect(address, credentials, *peer, script, number, window)
+        })
         .collect::<Result<Vec<_>, _>>()?;
-    Engine::new(plan, script, &mut links)
+    let measured = Engine::new(plan, script, &mut links)
         .and_then(Engine::run)
-        .map_err(|error| format!("{}: {error}", plan.address))
+        .map_err(|error| format!("{}: {error}", plan.address))?;
+    // All first, so that the waiting is one. What goes wrong now is nothing that
+    // was measured.
+    for link in &mut links {
+        let _ = link.leave();
+    }
+    for link in links {
+        let _ = link.left();
+    }
+    Ok(measured)
 }
 
 /// A run under way.
@@ -137,8 +171,8 @@ struct Engine<'a> {
     measured: Measured,
     /// Time spent waiting, while measuring.
     waited: Duration,
-    /// For reads.
-    buffer: Vec<u8>,
+    /// Processor time at the start of measuring, of both ends.
+    before: Option<(Duration, Option<Duration>)>,
 }
 
 impl<'a> Engine<'a> {
@@ -147,8 +181,11 @@ impl<'a> Engine<'a> {
         let poll = Poll::new()?;
         for (token, link) in links.iter_mut().enumerate() {
             let interest = Interest::READABLE | Interest::WRITABLE;
-            poll.registry()
-                .register(&mut link.socket, Token(token), interest)?;
+            poll.registry().register(
+                &mut SourceFd(&link.stream.as_raw_fd()),
+                Token(token),
+                interest,
+            )?;
         }
         let histogram = || {
             Histogram::new_with_bounds(1, LATENCY_MAX, 3).map_err(|error| {
@@ -173,10 +210,14 @@ impl<'a> Engine<'a> {
                 latency: histogram()?,
                 lag: histogram()?,
                 idle: 0.0,
-                traffic: Traffic::default(),
+                cpu: 0.0,
+                server_cpu: None,
+                sent: 0,
+                octets: 0,
+                calls: Calls::default(),
             },
             waited: Duration::ZERO,
-            buffer: vec![0; READ],
+            before: None,
         })
     }
 
@@ -188,14 +229,11 @@ impl<'a> Engine<'a> {
         }
         self.collect()?;
         for link in &*self.links {
-            let Traffic {
-                sent,
-                reads,
-                writes,
-            } = link.traffic;
-            self.measured.traffic.sent += sent;
-            self.measured.traffic.reads += reads;
-            self.measured.traffic.writes += writes;
+            let Calls { reads, writes } = link.stream.calls();
+            self.measured.sent += link.sent;
+            self.measured.octets += link.octets;
+            self.measured.calls.reads += reads;
+            self.measured.calls.writes += writes;
         }
         Ok(self.measured)
     }
@@ -213,28 +251,59 @@ impl<'a> Engine<'a> {
                 break;
             }
             self.poll_for(&mut events, Some(end - before))?;
-            let now = self.start.elapsed();
             if before >= self.plan.warmup {
-                self.waited += now - before;
+                self.begin();
+                self.waited += self.start.elapsed() - before;
             }
             for event in &events {
                 let place = event.token().0;
-                while self.receive(place)? {}
-                self.fill(place)?;
+                loop {
+                    // First the next requests, then a look at the answers.
+                    let now = self.nanos();
+                    let more = self.links[place].receive()?;
+                    self.fill(place)?;
+                    self.check(place, now)?;
+                    if !more {
+                        break;
+                    }
+                }
             }
         }
-        self.measured.elapsed = self.plan.duration;
+        self.end();
         let busy = 1.0 - self.waited.as_secs_f64() / self.plan.duration.as_secs_f64();
         self.measured.idle = 1.0 - busy.clamp(0.0, 1.0);
         Ok(())
+    }
+
+    /// Notes what was spent before measuring begins, once.
+    fn begin(&mut self) {
+        if self.before.is_none() {
+            self.before = Some((own_cpu_time(), self.server_cpu_time()));
+        }
+    }
+
+    /// Tells what was spent since.
+    fn end(&mut self) {
+        self.measured.elapsed = self.plan.duration;
+        if let Some((own, server)) = self.before {
+            let spent = own_cpu_time().saturating_sub(own);
+            self.measured.cpu = spent.as_secs_f64() / self.plan.duration.as_secs_f64();
+            self.measured.server_cpu = (self.server_cpu_time())
+                .zip(server)
+                .map(|(after, before)| after.saturating_sub(before));
+        }
+    }
+
+    /// Processor time of the other end.
+    fn server_cpu_time(&self) -> Option<Duration> {
+        cpu_time(self.plan.process?)
     }
 
     /// Asks as much as the window of a connection allows, at once.
     fn fill(&mut self, place: usize) -> io::Result<()> {
         let now = self.nanos();
         let link = &mut self.links[place];
-        while link.room() > 0 {
-            link.ask(self.script, self.number, now);
+        while link.ask(self.script, self.number, now) {
             self.number += 1;
         }
         link.send()
@@ -249,17 +318,19 @@ impl<'a> Engine<'a> {
         let end = (self.plan.warmup + self.plan.duration).as_nanos() as u64;
         let warmup = self.plan.warmup.as_nanos() as u64;
         let mut due_number = 0u64;
-        loop {
+        // The requests of a second are spread over it evenly.
+        let due_at =
+            |number: u64| number / rate * 1_000_000_000 + number % rate * 1_000_000_000 / rate;
+        // What was due before the end is sent, however late it is by now.
+        while due_at(due_number) < end {
             let now = self.nanos();
-            if now >= end {
-                break;
+            if now >= warmup {
+                self.begin();
             }
             let mut last = None;
             loop {
-                // The requests of a second are spread over it evenly.
-                let seconds = due_number / rate * 1_000_000_000;
-                let due = seconds + due_number % rate * 1_000_000_000 / rate;
-                if due > now {
+                let due = due_at(due_number);
+                if due > now || due >= end {
                     break;
                 }
                 let place = (due_number % self.links.len() as u64) as usize;
@@ -285,13 +356,13 @@ impl<'a> Engine<'a> {
             self.poll_for(&mut events, Some(Duration::ZERO))?;
             for event in &events {
                 let place = event.token().0;
-                while self.receive(place)? {}
+                self.receive(place)?;
                 if self.links[place].blocked {
                     self.links[place].send()?;
                 }
             }
         }
-        self.measured.elapsed = self.plan.duration;
+        self.end();
         Ok(())
     }
 
@@ -299,7 +370,7 @@ impl<'a> Engine<'a> {
     fn collect(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         let deadline = self.start.elapsed() + PATIENCE;
-        while self.links.iter().any(|link| link.outstanding() > 0) {
+        while self.links.iter().any(|link| link.unanswered() > 0) {
             let now = self.start.elapsed();
             if now >= deadline {
                 break;
@@ -308,28 +379,38 @@ impl<'a> Engine<'a> {
             for event in &events {
                 let place = event.token().0;
                 self.links[place].send()?;
-                while self.receive(place)? {}
+                self.receive(place)?;
             }
         }
-        let lost: usize = self.links.iter().map(Link::outstanding).sum();
+        let lost: usize = self.links.iter().map(Link::unanswered).sum();
         self.measured.lost = lost as u64;
         Ok(())
     }
 
-    /// Takes the answers of a connection; whether there may be more.
-    fn receive(&mut self, place: usize) -> io::Result<bool> {
-        let now = self.nanos();
+    /// Takes the answers of a connection, all that are there.
+    fn receive(&mut self, place: usize) -> io::Result<()> {
+        loop {
+            let now = self.nanos();
+            let more = self.links[place].receive()?;
+            self.check(place, now)?;
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Checks the answers that a connection received at some time.
+    fn check(&mut self, place: usize, now: u64) -> io::Result<()> {
         let Self {
             plan,
             script,
             links,
             measured,
-            buffer,
             ..
         } = self;
         let warmup = plan.warmup.as_nanos() as u64;
         let end = warmup + plan.duration.as_nanos() as u64;
-        links[place].receive(script, buffer, |intended, said| {
+        links[place].check(script, |intended, said| {
             match said {
                 Ok(outcome) => {
                     // Of a closed loop those answers count that come in time,
