@@ -47,7 +47,25 @@ impl BoundIndex {
     /// order.
     #[inline]
     pub(super) fn visit(&self, imsi: Imsi, mut visitor: impl FnMut(Found<'_>)) {
+        self.visit_own(imsi, &mut visitor);
+        self.visit_ranges(imsi, visitor);
+    }
+
+    /// The same of the bindings that name the subscriber.
+    #[inline]
+    pub(super) fn visit_own(&self, imsi: Imsi, mut visitor: impl FnMut(Found<'_>)) {
         visit(&self.imsis, &self.crowds, imsi.rank(), &mut visitor);
+    }
+
+    /// Calls `visitor` with each binding that names the subscriber, however many
+    /// they are.
+    pub(super) fn visit_each(&self, imsi: Imsi, mut visitor: impl FnMut(Entry)) {
+        self.imsis.visit(imsi.rank(), |entry| visitor(entry.into()));
+    }
+
+    /// Calls `visitor` with the bindings of ranges that hold the subscriber.
+    #[inline]
+    pub(super) fn visit_ranges(&self, imsi: Imsi, mut visitor: impl FnMut(Found<'_>)) {
         if !self.ranges.is_empty() {
             self.ranges.visit(imsi.key(), |range, _| {
                 let number = range.into();

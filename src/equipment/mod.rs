@@ -4,12 +4,14 @@
 //! lists ──▶ Builder ──finish──▶ Snapshot ──visit──▶ policy
 //!              │                   │
 //!          RuleSpec            index · ranges · bindings · terms
-//!          BindingSpec
+//!          BindingSpec              ▲
+//!                        Change ─▶ Overlay
 //! ```
 //!
 //! The identities come first ([`Imei`], [`Device`], [`Tac`], [`Imsi`]), then
 //! what a rule says ([`Scope`], [`Status`], [`Validity`]), then the register
-//! that holds the rules ([`Builder`], [`Snapshot`]). Nothing here knows
+//! that holds the rules ([`Builder`], [`Snapshot`]) and what was changed since
+//! it was made ([`Change`], [`Overlay`]). Nothing here knows
 //! Diameter, a socket or a clock, and nothing here decides: which rules
 //! count, and how they combine, is the business of [`policy`](crate::policy).
 
@@ -17,6 +19,7 @@ use core::fmt;
 
 mod bindings;
 mod builder;
+mod change;
 mod crowd;
 mod device_rules;
 pub mod devices;
@@ -26,6 +29,7 @@ mod imei;
 mod imsi;
 mod index;
 mod keyed;
+mod overlay;
 mod ranges;
 mod record;
 mod rule;
@@ -38,9 +42,11 @@ mod texts;
 mod union;
 
 pub use self::builder::{BuildError, Builder, Contradiction, MAX_TERMS};
+pub use self::change::{Action, Change, Entry, Subject};
 pub use self::directory::{Model, TacDirectory};
 pub use self::imei::{CheckDigit, Device, Imei, ImeiError, Svn};
 pub use self::imsi::{Imsi, ImsiError};
+pub use self::overlay::{EXCEPTIONS_MAX, Edit, EditError, Overlay, SAME_MAX, WIDE_MAX};
 pub use self::rule::{
     BindingId, BindingSpec, ExceptionSpec, FileId, ListId, RuleId, RuleKind, RuleSpec, Scope,
     Standing, Subscribers, Validity,
@@ -51,6 +57,7 @@ pub use self::status::{Status, StatusError};
 pub use self::stored::{Flaw, Left, Octets, Parts, Section, Store};
 pub use self::tac::{Tac, TacPrefix};
 
+pub(crate) use self::overlay::{Layered, Lookup};
 pub(crate) use self::rule::Terms;
 
 /// Digits of which the last ones are hidden, for a log.

@@ -44,6 +44,22 @@ impl Scope {
         }
     }
 
+    /// The first device that it covers; `None` if that takes more than numbers
+    /// to tell.
+    pub(super) fn first(self) -> Option<Device> {
+        let of_tac = |tac: u64| Device::from_number(tac * 1_000_000);
+        match self {
+            Self::DeviceSvn(device, _) | Self::Device(device) => Some(device),
+            Self::Range { from, .. } => Some(from),
+            Self::Tac(tac) => of_tac(tac.number().into()),
+            Self::TacPrefix(prefix) => {
+                let missing = Tac::DIGITS.saturating_sub(prefix.digits()) as u32;
+                of_tac(u64::from(prefix.number()) * 10u64.pow(missing))
+            }
+            Self::Special(_) => None,
+        }
+    }
+
     /// Whether the scope covers a device; `None` if that depends on the
     /// software version, and none is known, or on which TACs are allocated,
     /// for which see [`Snapshot::covers`](super::Snapshot::covers).
@@ -358,17 +374,36 @@ impl RuleId {
         Self(OF_DEVICE | number)
     }
 
+    /// What the change at this place says of a device.
+    pub(super) const fn of_device_change(place: u32) -> Self {
+        Self(OF_DEVICE | OF_CHANGE | place)
+    }
+
+    /// What the change at this place among the others says.
+    pub(super) const fn of_wide_change(place: usize) -> Self {
+        // There are far fewer than numbers for them.
+        Self(OF_DEVICE | OF_CHANGE | OF_WIDE | place as u32)
+    }
+
     /// Where it stands.
     pub(super) const fn place(self) -> Place {
-        match self.0 & OF_DEVICE {
-            0 => Place::Record(self.0),
-            _ => Place::Device(self.0 & !OF_DEVICE),
+        match (self.0 & OF_DEVICE, self.0 & OF_CHANGE, self.0 & OF_WIDE) {
+            (0, _, _) => Place::Record(self.0),
+            (_, 0, _) => Place::Device(self.0 & !OF_DEVICE),
+            (_, _, 0) => Place::DeviceChange(self.0 & (OF_WIDE - 1)),
+            (_, _, _) => Place::WideChange(self.0 & (OF_WIDE - 1)),
         }
     }
 }
 
 /// Marks the numbers of rules for single devices; records have those below.
 pub(super) const OF_DEVICE: u32 = 1 << 31;
+
+/// Marks, together with [`OF_DEVICE`], the numbers of rules that changes make.
+pub(super) const OF_CHANGE: u32 = 1 << 30;
+
+/// Marks those of them that are not about one device.
+const OF_WIDE: u32 = 1 << 29;
 
 /// Where a rule stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -377,14 +412,34 @@ pub(super) enum Place {
     Record(u32),
     /// Among what is said of single devices.
     Device(u32),
+    /// Among what changes say of the device.
+    DeviceChange(u32),
+    /// Among the other changes.
+    WideChange(u32),
 }
 
 impl BindingId {
+    /// What the change at this place says of a subscriber.
+    pub(super) const fn of_change_at(place: u32) -> Self {
+        Self(BINDING_OF_CHANGE | place)
+    }
+
+    /// The place, if it is a change's.
+    pub(super) const fn of_change(self) -> Option<u32> {
+        match self.0 & BINDING_OF_CHANGE {
+            0 => None,
+            _ => Some(self.0 & !BINDING_OF_CHANGE),
+        }
+    }
+
     /// The binding with a number that [`Self::number`] told.
     pub(crate) const fn from_number(number: u32) -> Self {
         Self(number)
     }
 }
+
+/// Marks the numbers of bindings that changes make; records have those below.
+const BINDING_OF_CHANGE: u32 = 1 << 31;
 
 impl ListId {
     /// The number as a place in an array or a set.

@@ -1,6 +1,7 @@
 //! One immutable, indexed register.
 
 use super::bindings::{BoundIndex, Exceptions, Found};
+use super::change::Change;
 use super::device_rules::DeviceRules;
 use super::index::RuleIndex;
 use super::record::{Entry, Spans};
@@ -78,6 +79,7 @@ impl Snapshot {
                 let line = line.unwrap_or_default();
                 (rule.terms, rule.source, Scope::Device(device), line)
             }
+            Place::DeviceChange(_) | Place::WideChange(_) => return None,
         };
         self.view_rule(id, of)
     }
@@ -105,6 +107,7 @@ impl Snapshot {
             reason: self.catalogue.reasons.find(source.reason),
             file: self.catalogue.files.get(source.file.0 as usize)?,
             line,
+            change: None,
         })
     }
 
@@ -134,6 +137,7 @@ impl Snapshot {
             reason: self.catalogue.reasons.find(source.reason),
             file: self.catalogue.files.get(source.file.0 as usize)?,
             line: record.line,
+            change: None,
         })
     }
 
@@ -158,6 +162,15 @@ impl Snapshot {
     /// All single devices that rules name, in no particular order.
     pub fn devices(&self) -> impl Iterator<Item = Device> {
         self.rules.devices.devices()
+    }
+
+    /// The rules for ranges, in the order in which they were added.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = RuleView<'_>> {
+        let records = (0..).zip(self.rules.records.iter());
+        records.filter_map(|(number, record)| {
+            let is_range = matches!(record.scope(), Ok(Scope::Range { .. }));
+            is_range.then(|| self.recorded_rule(RuleId::of_record(number), record))?
+        })
     }
 
     /// All bindings, in the order in which they were added.
@@ -258,22 +271,36 @@ impl Snapshot {
         mut visitor: impl FnMut(BindingId, Scope, &Terms),
     ) {
         let index = &self.bindings.index;
+        index.visit(imsi, |found| {
+            self.visit_found(found, (device, svn, now), &mut visitor);
+        });
+    }
+
+    /// The same of what an index has found.
+    #[inline(always)]
+    pub(super) fn visit_found(
+        &self,
+        found: Found<'_>,
+        (device, svn, now): (Device, Option<Svn>, UnixTime),
+        visitor: &mut impl FnMut(BindingId, Scope, &Terms),
+    ) {
+        let spans = self.bindings.index.spans();
         let mut visit = |entry: Entry, only_others| {
             if let Some(terms) = self.catalogue.terms.get(entry.terms as usize)
-                && let Some(scope) = index.spans().scope(entry.scope)
+                && let Some(scope) = spans.scope(entry.scope)
                 && !(only_others && self.covers(scope, device, svn) != Some(false))
             {
                 visitor(BindingId(entry.number), scope, terms);
             }
         };
-        index.visit(imsi, |found| match found {
+        match found {
             Found::One(entry) => visit(entry, false),
             Found::Many(crowd) => {
                 crowd.visit(&self.models, device, svn, |entry| visit(entry, false));
                 // Those that cover the device have been visited.
                 crowd.visit_effective(now, |entry| visit(entry, true));
             }
-        });
+        }
     }
 
     /// Calls `visitor` with each rule that the subscriber is excepted from,
@@ -441,10 +468,12 @@ pub struct RuleView<'a> {
     pub validity: Validity,
     /// Why.
     pub reason: Option<&'a str>,
-    /// The path of the file that it stands in.
+    /// The path of the file that it stands in; empty if it stands in none.
     pub file: &'a str,
     /// The line of the file, from 1; 0 if it is not known.
     pub line: u32,
+    /// The change that has made it, if it stands in no file.
+    pub change: Option<&'a Change>,
 }
 
 /// A binding of a snapshot, with all that is known of it.
@@ -462,10 +491,12 @@ pub struct BindingView<'a> {
     pub validity: Validity,
     /// Why.
     pub reason: Option<&'a str>,
-    /// The path of the file that it stands in.
+    /// The path of the file that it stands in; empty if it stands in none.
     pub file: &'a str,
     /// The line of the file, from 1.
     pub line: u32,
+    /// The change that has made it, if it stands in no file.
+    pub change: Option<&'a Change>,
 }
 
 //----------- Parts -----------------------------------------------------------

@@ -80,15 +80,17 @@ impl Observer for Witness<'_> {
 impl Witness<'_> {
     /// The list or the policy that decided.
     fn deciding(&self, inquiry: &Inquiry<'_>, verdict: &Verdict) -> String {
-        let snapshot = self.rulebook.snapshot();
         let list = match verdict.ground {
             Ground::Rule(id) | Ground::NotWhitelisted(id) | Ground::Exception { rule: id, .. } => {
                 let device = inquiry.imei.ok().map(|imei| imei.device);
-                let rule = device.and_then(|device| snapshot.rule(id, device));
+                let rule = device.and_then(|device| self.rulebook.rule(id, device));
                 rule.map(|rule| rule.list)
             }
             Ground::BindingMatch(id) | Ground::BindingMismatch(id) => {
-                snapshot.binding(id).map(|binding| binding.list)
+                let binding = inquiry
+                    .imsi
+                    .and_then(|imsi| self.rulebook.binding(id, imsi));
+                binding.map(|binding| binding.list)
             }
             _ => None,
         };

@@ -89,10 +89,13 @@ pub struct Entry {
     pub says: String,
     /// The list that it stands in.
     pub list: String,
-    /// The file.
+    /// The file; empty if it stands in none.
     pub file: String,
     /// The line of the file, from 1.
     pub line: u32,
+    /// The change that has made it, if it stands in no file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<Changed>,
     /// Why it is there.
     pub reason: Option<String>,
     /// The first second in which it is in effect.
@@ -103,6 +106,18 @@ pub struct Entry {
     pub effective: bool,
     /// Why it has none; `effective` if it has.
     pub effect: &'static str,
+}
+
+/// The change that has made a rule or binding.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Changed {
+    /// Its number.
+    pub number: u64,
+    /// When it was made.
+    pub time: String,
+    /// Who made it.
+    pub by: String,
 }
 
 /// What another policy would answer if it applied.
@@ -189,7 +204,7 @@ fn write_place(f: &mut fmt::Formatter<'_>, entry: Option<&Entry>) -> fmt::Result
     let Some(entry) = entry else {
         return Ok(());
     };
-    write!(f, " in {}:{} (list {}", entry.file, entry.line, entry.list)?;
+    write!(f, " in {} (list {}", entry.place(), entry.list)?;
     if let Some(reason) = &entry.reason {
         write!(f, ", {reason:?}")?;
     }
@@ -239,13 +254,26 @@ impl fmt::Display for Step {
     }
 }
 
+impl Entry {
+    /// Where it stands: a line of a file, or a change.
+    fn place(&self) -> String {
+        match &self.change {
+            None => format!("{}:{}", self.file, self.line),
+            Some(Changed { number, time, by }) => format!("change {number} of {time} by {by}"),
+        }
+    }
+}
+
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = if self.effective { '+' } else { '-' };
         write!(
             f,
-            "{mark} {:<11}  {}  {}:{}  list {}",
-            self.says, self.scope, self.file, self.line, self.list
+            "{mark} {:<11}  {}  {}  list {}",
+            self.says,
+            self.scope,
+            self.place(),
+            self.list
         )?;
         if let Some(from) = &self.from {
             write!(f, "  from {from}")?;

@@ -24,7 +24,7 @@ mod tally;
 mod trace;
 mod verdict;
 
-pub use self::explanation::{Asked, Entry, Explanation, Other, Shadowed, Step};
+pub use self::explanation::{Asked, Changed, Entry, Explanation, Other, Shadowed, Step};
 pub use self::inquiry::Inquiry;
 pub use self::register::{Register, RulebookGuard};
 pub use self::rulebook::Rulebook;

@@ -1,12 +1,12 @@
 //! Writes down how a verdict is reached.
 
-use super::explanation::{Asked, Entry, Explanation, Other, Shadowed, Step};
+use super::explanation::{Asked, Changed, Entry, Explanation, Other, Shadowed, Step};
 use super::rulebook::Shadows;
 use super::trace::{Effect, Stage, Trace};
 use super::{Ground, Inquiry, Outcome, PolicyId, Rulebook, Verdict};
 use crate::equipment::{
-    BindingId, BindingView, CheckDigit, ListId, ListKind, RuleId, RuleKind, RuleView, Status,
-    Validity,
+    BindingId, BindingView, Change, CheckDigit, ListId, ListKind, RuleId, RuleKind, RuleView,
+    Status, Validity,
 };
 use crate::time::UnixTime;
 
@@ -332,18 +332,22 @@ impl Writer<'_> {
     /// A rule that was found for the device in question.
     fn rule(&self, id: RuleId) -> Option<RuleView<'_>> {
         let device = self.inquiry.imei.ok()?.device;
-        self.rulebook.snapshot().rule(id, device)
+        self.rulebook.rule(id, device)
+    }
+
+    /// A binding that was found for the subscriber in question.
+    fn binding(&self, id: BindingId) -> Option<BindingView<'_>> {
+        self.rulebook.binding(id, self.inquiry.imsi?)
     }
 
     /// The list of the rule or binding that decided.
     fn deciding_list(&self, verdict: Verdict) -> Option<ListId> {
-        let snapshot = self.rulebook.snapshot();
         match verdict.ground {
             Ground::Rule(id)
             | Ground::NotWhitelisted(id)
             | Ground::Exception { exception: id, .. } => Some(self.rule(id)?.list.id),
             Ground::BindingMatch(id) | Ground::BindingMismatch(id) => {
-                Some(snapshot.binding(id)?.list.id)
+                Some(self.binding(id)?.list.id)
             }
             Ground::Override
             | Ground::PolicyOverride
@@ -354,7 +358,6 @@ impl Writer<'_> {
 
     /// The rule or binding that decided.
     fn deciding_entry(&self, verdict: Verdict) -> Option<Entry> {
-        let snapshot = self.rulebook.snapshot();
         match verdict.ground {
             Ground::Rule(id)
             | Ground::NotWhitelisted(id)
@@ -362,12 +365,11 @@ impl Writer<'_> {
                 Some(Entry::of_rule(&self.rule(id)?, Effect::Effective))
             }
             Ground::BindingMatch(id) => {
-                Some(Entry::of_binding(&snapshot.binding(id)?, Effect::Effective))
+                Some(Entry::of_binding(&self.binding(id)?, Effect::Effective))
             }
-            Ground::BindingMismatch(id) => Some(Entry::of_binding(
-                &snapshot.binding(id)?,
-                Effect::OtherDevice,
-            )),
+            Ground::BindingMismatch(id) => {
+                Some(Entry::of_binding(&self.binding(id)?, Effect::OtherDevice))
+            }
             Ground::Override
             | Ground::PolicyOverride
             | Ground::MalformedImei
@@ -387,14 +389,15 @@ impl Writer<'_> {
 
     /// What was found at a step, in the order of the lists.
     fn entries(&self, taken: &Taken) -> Vec<Entry> {
-        let snapshot = self.rulebook.snapshot();
         let mut bindings = taken.bindings.clone();
         let mut rules = taken.rules.clone();
         bindings.sort_by_key(|&(id, _)| id);
+        // One that stands for others may have been found twice.
+        bindings.dedup();
         rules.sort_by_key(|&(id, _)| id);
         let bindings = bindings
             .iter()
-            .filter_map(|&(id, effect)| Some(Entry::of_binding(&snapshot.binding(id)?, effect)));
+            .filter_map(|&(id, effect)| Some(Entry::of_binding(&self.binding(id)?, effect)));
         let rules = rules
             .iter()
             .filter_map(|&(id, effect)| Some(Entry::of_rule(&self.rule(id)?, effect)));
@@ -426,7 +429,7 @@ impl Entry {
             ..Self::new(
                 rule.scope.to_string(),
                 rule.list.name,
-                (rule.file, rule.line),
+                (rule.file, rule.line, rule.change),
                 rule.validity,
                 effect,
             )
@@ -446,7 +449,7 @@ impl Entry {
             ..Self::new(
                 binding.scope.to_string(),
                 binding.list.name,
-                (binding.file, binding.line),
+                (binding.file, binding.line, binding.change),
                 binding.validity,
                 effect,
             )
@@ -457,7 +460,7 @@ impl Entry {
     fn new(
         scope: String,
         list: &str,
-        (file, line): (&str, u32),
+        (file, line, change): (&str, u32, Option<&Change>),
         validity: Validity,
         effect: Effect,
     ) -> Self {
@@ -467,6 +470,11 @@ impl Entry {
             list: list.into(),
             file: file.into(),
             line,
+            change: change.map(|change| Changed {
+                number: change.number,
+                time: change.time.to_string(),
+                by: change.by.as_ref().into(),
+            }),
             reason: None,
             from: validity.from.map(|time| time.to_string()),
             until: validity.until.map(|time| time.to_string()),

@@ -1,5 +1,7 @@
 //! From an inquiry to a verdict.
 
+use std::sync::Arc;
+
 use super::matching::{ListSet, Policy};
 use super::overlap;
 use super::selection::Selection;
@@ -7,18 +9,33 @@ use super::spec::{Combine, Malformed, PolicyError, PolicySpec};
 use super::tally::Tally;
 use super::trace::{Effect, Stage, Trace, Unwatched};
 use super::{Explanation, Ground, Inquiry, Outcome, PolicyId, Verdict};
-use crate::equipment::{BindingId, Device, Imsi, RuleId, RuleKind, Snapshot, Status, Svn, Terms};
+use crate::equipment::{
+    BindingId, BindingView, Device, Imsi, Layered, Lookup, Overlay, RuleId, RuleKind, RuleView,
+    Snapshot, Status, Svn, Terms,
+};
 use crate::time::UnixTime;
 
 //----------- Rulebook --------------------------------------------------------
 
 /// Everything that a verdict depends on, but for the inquiry and the time: a
-/// snapshot of the lists, the policies, and the maintenance switch.
+/// snapshot of the lists, what was changed since it was made, the policies, and
+/// the maintenance switch.
 ///
 /// It never changes, and it is published, swapped and answered from as a
-/// whole, so that no answer mixes an old list with a new policy.
-#[derive(Debug)]
+/// whole, so that no answer mixes an old list with a new policy, or sees one of
+/// two changes that were made at once.
+#[derive(Clone, Debug)]
 pub struct Rulebook {
+    /// What is the same after a change.
+    base: Arc<Base>,
+    /// What was changed; `None` as long as nothing was, so that changes cost
+    /// nothing where there are none.
+    overlay: Option<Overlay>,
+}
+
+/// A rulebook without changes.
+#[derive(Debug)]
+pub(super) struct Base {
     /// The lists.
     snapshot: Snapshot,
     /// The maintenance switch: the status that everything has.
@@ -63,7 +80,7 @@ impl Rulebook {
             .zip(policies)
             .map(|(number, spec)| Policy::new(PolicyId(number), spec, &snapshot))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self {
+        let base = Base {
             has_shadows: snapshot.lists().any(|list| list.shadow)
                 || policies.iter().any(|policy| policy.shadow),
             snapshot,
@@ -71,34 +88,87 @@ impl Rulebook {
             default,
             selection: Selection::new(&policies),
             policies,
+        };
+        Ok(Self {
+            base: Arc::new(base),
+            overlay: None,
         })
     }
 
-    /// The lists.
+    /// The same rulebook with these changes above its lists, and no others. It
+    /// shares everything but the changes with this one, so that this takes no
+    /// time to speak of.
+    #[must_use]
+    pub fn with_overlay(&self, overlay: Overlay) -> Self {
+        Self {
+            base: Arc::clone(&self.base),
+            overlay: Some(overlay).filter(|overlay| !overlay.is_empty()),
+        }
+    }
+
+    /// Whether both have the same lists and policies, but for changes.
+    #[must_use]
+    pub fn shares_base(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.base, &other.base)
+    }
+
+    /// The lists, without what was changed since they were loaded.
     #[must_use]
     pub fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
+        &self.base.snapshot
+    }
+
+    /// What was changed since, if anything was.
+    #[must_use]
+    pub fn overlay(&self) -> Option<&Overlay> {
+        self.overlay.as_ref()
+    }
+
+    /// The rule with this number that was found for a device, of a list or of a
+    /// change; `None` if it is another rulebook's.
+    #[must_use]
+    pub fn rule(&self, id: RuleId, device: Device) -> Option<RuleView<'_>> {
+        match self.layered() {
+            None => self.base.snapshot.rule(id, device),
+            Some(layered) => layered.rule(id, device),
+        }
+    }
+
+    /// The binding with this number that was found for a subscriber, likewise.
+    #[must_use]
+    pub fn binding(&self, id: BindingId, imsi: Imsi) -> Option<BindingView<'_>> {
+        match self.layered() {
+            None => self.base.snapshot.binding(id),
+            Some(layered) => layered.binding(id, imsi),
+        }
+    }
+
+    /// The lists with the changes above them, if there are any.
+    #[inline]
+    fn layered(&self) -> Option<Layered<'_>> {
+        Some(Layered {
+            base: &self.base.snapshot,
+            overlay: self.overlay.as_ref()?,
+        })
     }
 
     /// The status that everything has, if the maintenance switch is set.
     #[must_use]
     pub fn override_status(&self) -> Option<Status> {
-        self.override_status
+        self.base.override_status
     }
 
     /// The names of all policies with their numbers, the default one first.
     pub fn policies(&self) -> impl Iterator<Item = (PolicyId, &str)> {
-        core::iter::once(&self.default)
-            .chain(&self.policies)
-            .map(|policy| (policy.id, policy.name.as_str()))
+        (self.base.policies()).map(|policy| (policy.id, policy.name.as_str()))
     }
 
     /// The name of a policy; `None` if it is another rulebook's.
     #[must_use]
     pub fn policy_name(&self, id: PolicyId) -> Option<&str> {
         let policy = match usize::from(id.number()).checked_sub(1) {
-            None => &self.default,
-            Some(index) => self.policies.get(index)?,
+            None => &self.base.default,
+            Some(index) => self.base.policies.get(index)?,
         };
         Some(&policy.name)
     }
@@ -107,7 +177,7 @@ impl Rulebook {
     /// are never reached, and those that overlap. One line each.
     #[must_use]
     pub fn overlaps(&self) -> Vec<String> {
-        overlap::warnings(&self.policies)
+        overlap::warnings(&self.base.policies)
     }
 
     //--- Verdicts
@@ -117,6 +187,19 @@ impl Rulebook {
     /// Allocates nothing, takes no lock and calls no system.
     #[must_use]
     pub fn decide(&self, inquiry: &Inquiry<'_>, now: UnixTime) -> Verdict {
+        match &self.overlay {
+            None => {
+                let base = &*self.base;
+                base.evaluate(&base.snapshot, inquiry, now, Shadows::Off, &mut Unwatched)
+            }
+            Some(_) => self.decide_with_changes(inquiry, now),
+        }
+    }
+
+    /// The same where there are changes: apart, so that the code which answers
+    /// where there are none knows nothing of them.
+    #[inline(never)]
+    fn decide_with_changes(&self, inquiry: &Inquiry<'_>, now: UnixTime) -> Verdict {
         self.evaluate(inquiry, now, Shadows::Off, &mut Unwatched)
     }
 
@@ -126,8 +209,14 @@ impl Rulebook {
     /// decided. A hint that changes nothing but the time.
     #[inline]
     pub fn prefetch<'i>(&self, inquiries: impl Iterator<Item = &'i Inquiry<'i>> + Clone) {
-        let imeis = inquiries.filter_map(|inquiry| inquiry.imei.ok());
-        self.snapshot.prefetch(imeis.map(|imei| imei.device));
+        let imeis = (inquiries.clone()).filter_map(|inquiry| inquiry.imei.ok());
+        let devices = imeis.map(|imei| imei.device);
+        let snapshot = &self.base.snapshot;
+        snapshot.prefetch(devices.clone());
+        snapshot.prefetch_subscribers(inquiries.filter_map(|inquiry| inquiry.imsi));
+        if let Some(overlay) = &self.overlay {
+            overlay.prefetch(devices);
+        }
     }
 
     /// What would be said if all lists and policies that are shadows were in
@@ -143,7 +232,7 @@ impl Rulebook {
         now: UnixTime,
         verdict: &Verdict,
     ) -> Option<Verdict> {
-        if !self.has_shadows {
+        if !self.base.has_shadows {
             return None;
         }
         self.evaluate_shadows(inquiry, now, verdict)
@@ -170,9 +259,54 @@ impl Rulebook {
     }
 
     /// Takes one step after the other until one decides.
-    #[inline(always)]
     pub(super) fn evaluate(
         &self,
+        inquiry: &Inquiry<'_>,
+        now: UnixTime,
+        shadows: Shadows,
+        trace: &mut impl Trace,
+    ) -> Verdict {
+        let base = &*self.base;
+        match self.layered() {
+            None => base.evaluate(&base.snapshot, inquiry, now, shadows, trace),
+            Some(layered) => base.evaluate(layered, inquiry, now, shadows, trace),
+        }
+    }
+
+    /// What each policy would say if it applied, the default one first, and
+    /// whether it is a shadow.
+    pub(super) fn opinions(
+        &self,
+        inquiry: &Inquiry<'_>,
+        now: UnixTime,
+    ) -> impl Iterator<Item = (bool, Verdict)> {
+        let base = &*self.base;
+        base.policies().map(move |policy| {
+            let off = Shadows::Off;
+            let verdict = match self.layered() {
+                None => {
+                    let lists = &base.snapshot;
+                    base.apply(policy, lists, inquiry, now, off, &mut Unwatched)
+                }
+                Some(lists) => base.apply(policy, lists, inquiry, now, off, &mut Unwatched),
+            };
+            (policy.shadow, verdict)
+        })
+    }
+}
+
+impl Base {
+    /// All policies, the default one first.
+    fn policies(&self) -> impl Iterator<Item = &Policy> {
+        core::iter::once(&self.default).chain(&self.policies)
+    }
+
+    /// Takes one step after the other until one decides; the lists are those of
+    /// the snapshot, with changes or without.
+    #[inline(always)]
+    fn evaluate(
+        &self,
+        lists: impl Lookup,
         inquiry: &Inquiry<'_>,
         now: UnixTime,
         shadows: Shadows,
@@ -188,21 +322,7 @@ impl Rulebook {
         }
         trace.stage(Stage::Policy);
         let policy = self.select(inquiry, shadows, trace);
-        self.apply(policy, inquiry, now, shadows, trace)
-    }
-
-    /// What each policy would say if it applied, the default one first, and
-    /// whether it is a shadow.
-    pub(super) fn opinions(
-        &self,
-        inquiry: &Inquiry<'_>,
-        now: UnixTime,
-    ) -> impl Iterator<Item = (bool, Verdict)> {
-        let policies = core::iter::once(&self.default).chain(&self.policies);
-        policies.map(move |policy| {
-            let verdict = self.apply(policy, inquiry, now, Shadows::Off, &mut Unwatched);
-            (policy.shadow, verdict)
-        })
+        self.apply(policy, lists, inquiry, now, shadows, trace)
     }
 
     /// The policy for this inquiry.
@@ -238,6 +358,7 @@ impl Rulebook {
     fn apply(
         &self,
         policy: &Policy,
+        lists: impl Lookup,
         inquiry: &Inquiry<'_>,
         now: UnixTime,
         shadows: Shadows,
@@ -245,7 +366,7 @@ impl Rulebook {
     ) -> Verdict {
         let (outcome, ground) = match policy.override_status {
             Some(status) => (Outcome::Status(status), Ground::PolicyOverride),
-            None => self.judge(policy, inquiry, now, shadows, trace),
+            None => Self::judge(policy, lists, inquiry, now, shadows, trace),
         };
         Verdict {
             outcome,
@@ -257,8 +378,8 @@ impl Rulebook {
     /// Judges by the IMEI and the lists.
     #[inline(always)]
     fn judge(
-        &self,
         policy: &Policy,
+        lists: impl Lookup,
         inquiry: &Inquiry<'_>,
         now: UnixTime,
         shadows: Shadows,
@@ -273,9 +394,9 @@ impl Rulebook {
             return (outcome, Ground::MalformedImei);
         };
         let case = Case {
-            snapshot: &self.snapshot,
+            lists,
             policy,
-            lists: match shadows {
+            counted: match shadows {
                 Shadows::Off => &policy.lists,
                 Shadows::On => &policy.lists_with_shadows,
             },
@@ -286,7 +407,7 @@ impl Rulebook {
 
         if let Some(imsi) = inquiry.imsi {
             trace.stage(Stage::Bindings);
-            if self.snapshot.has_bindings()
+            if lists.has_bindings()
                 && let Some((status, ground)) = case.judge_bindings(imsi, trace)
             {
                 return (Outcome::Status(status), ground);
@@ -302,7 +423,7 @@ impl Rulebook {
             && let Some(imsi) = inquiry.imsi
         {
             trace.stage(Stage::Exceptions);
-            if self.snapshot.has_exceptions()
+            if lists.has_exceptions()
                 && let Some(exception) = case.find_exception(imsi, trace)
             {
                 let ground = Ground::Exception { rule, exception };
@@ -328,13 +449,13 @@ pub(super) enum Shadows {
 //----------- Case ------------------------------------------------------------
 
 /// One device under one policy at one time.
-struct Case<'a> {
+struct Case<'a, L> {
     /// The lists.
-    snapshot: &'a Snapshot,
+    lists: L,
     /// The policy.
     policy: &'a Policy,
     /// Which lists count.
-    lists: &'a ListSet,
+    counted: &'a ListSet,
     /// The device.
     device: Device,
     /// Its software version, if known.
@@ -343,7 +464,7 @@ struct Case<'a> {
     now: UnixTime,
 }
 
-impl Case<'_> {
+impl<L: Lookup> Case<'_, L> {
     /// What the bindings of the subscriber say, if anything.
     ///
     /// A binding to one software version of this very device neither fits nor
@@ -355,28 +476,27 @@ impl Case<'_> {
         let mut matches = Tally::new();
         let mut mismatches = Tally::new();
         let asked = (self.device, self.svn, self.now);
-        self.snapshot
-            .visit_bindings(imsi, asked, |id, scope, terms| {
-                let mut effect = self.effect(terms);
-                if effect == Effect::Effective {
-                    let rank = self.policy.rank(terms.list);
-                    mismatches.add(rank, terms.status, id.number());
-                    match self.snapshot.covers(scope, self.device, self.svn) {
-                        Some(true) => {
-                            is_inside = true;
-                            if let Some(status) = self.snapshot.on_match(terms.list) {
-                                matches.add(rank, status, id.number());
-                            }
-                        }
-                        Some(false) => effect = Effect::OtherDevice,
-                        None => {
-                            may_be_inside = true;
-                            effect = Effect::UnknownSvn;
+        self.lists.visit_bindings(imsi, asked, |id, scope, terms| {
+            let mut effect = self.effect(terms);
+            if effect == Effect::Effective {
+                let rank = self.policy.rank(terms.list);
+                mismatches.add(rank, terms.status, id.number());
+                match self.lists.covers(scope, self.device, self.svn) {
+                    Some(true) => {
+                        is_inside = true;
+                        if let Some(status) = self.lists.on_match(terms.list) {
+                            matches.add(rank, status, id.number());
                         }
                     }
+                    Some(false) => effect = Effect::OtherDevice,
+                    None => {
+                        may_be_inside = true;
+                        effect = Effect::UnknownSvn;
+                    }
                 }
-                trace.binding(id, effect);
-            });
+            }
+            trace.binding(id, effect);
+        });
         if is_inside {
             let (status, id) = matches.result()?;
             Some((status, Ground::BindingMatch(BindingId::from_number(id))))
@@ -414,10 +534,10 @@ impl Case<'_> {
     fn tally_rules(&self, kind: RuleKind, trace: &mut impl Trace) -> Tally {
         trace.stage(Stage::Rules(kind));
         let mut rules = Tally::new();
-        if !self.snapshot.has_rules(kind) {
+        if !self.lists.has_rules(kind) {
             return rules;
         }
-        self.snapshot
+        self.lists
             .visit_rules(kind, self.device, self.svn, |id, terms| {
                 let effect = self.effect(terms);
                 if effect == Effect::Effective {
@@ -434,8 +554,8 @@ impl Case<'_> {
     fn find_exception(&self, imsi: Imsi, trace: &mut impl Trace) -> Option<RuleId> {
         let mut first = None;
         let asked = (self.device, self.svn);
-        (self.snapshot).visit_exceptions_for(imsi, asked, |id, scope, terms| {
-            let covered = self.snapshot.covers(scope, self.device, self.svn);
+        (self.lists).visit_exceptions_for(imsi, asked, |id, scope, terms| {
+            let covered = self.lists.covers(scope, self.device, self.svn);
             let effect = match (covered, terms.status) {
                 (Some(true), Status::Blacklisted) => self.effect(terms),
                 (Some(true), _) => Effect::NotBlacklisted,
@@ -453,7 +573,7 @@ impl Case<'_> {
     /// Whether something on these terms has a say.
     #[inline]
     fn effect(&self, terms: &Terms) -> Effect {
-        if self.lists.contains(terms.list) {
+        if self.counted.contains(terms.list) {
             terms.validity.standing(self.now).into()
         } else if self.policy.lists_with_shadows.contains(terms.list) {
             Effect::Shadow

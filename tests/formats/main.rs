@@ -95,7 +95,7 @@ fn reason(loaded: &Loaded, imei: &str) -> String {
     match decide(loaded, imei, "", NOW).ground {
         Ground::Rule(id) => {
             let device = Imei::parse(imei.as_bytes()).unwrap().device;
-            let rule = loaded.rulebook.snapshot().rule(id, device).unwrap();
+            let rule = loaded.rulebook.rule(id, device).unwrap();
             rule.reason.unwrap_or_default().to_owned()
         }
         other => panic!("{imei}: {other:?}"),

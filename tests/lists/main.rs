@@ -98,7 +98,7 @@ fn rule_at<'a>(rulebook: &'a Rulebook, imei: &str, now: UnixTime) -> RuleView<'a
     match decide(rulebook, imei, None, now).ground {
         Ground::Rule(id) => {
             let device = Imei::parse(imei.as_bytes()).unwrap().device;
-            rulebook.snapshot().rule(id, device).unwrap()
+            rulebook.rule(id, device).unwrap()
         }
         other => panic!("{imei}: {other:?}"),
     }

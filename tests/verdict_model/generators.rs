@@ -77,7 +77,7 @@ fn exceptions() -> impl Strategy<Value = Vec<String>> + Clone {
 }
 
 /// A rule.
-fn rule() -> impl Strategy<Value = Rule> + Clone {
+pub(super) fn rule() -> impl Strategy<Value = Rule> + Clone {
     (0..RULE_LISTS, digits(), any_status(), dates(), exceptions()).prop_map(
         |(list, digits, status, dates, exceptions)| Rule {
             list,
@@ -90,7 +90,7 @@ fn rule() -> impl Strategy<Value = Rule> + Clone {
 }
 
 /// A binding.
-fn binding() -> impl Strategy<Value = Binding> + Clone {
+pub(super) fn binding() -> impl Strategy<Value = Binding> + Clone {
     let lists = RULE_LISTS..RULE_LISTS + BINDING_LISTS;
     let imsis = prop_oneof![
         2 => select(&IMSIS[..]).prop_map(|imsi| (imsi, imsi)),

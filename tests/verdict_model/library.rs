@@ -67,9 +67,10 @@ impl Register {
                     .unwrap()
             })
             .collect();
-        for list in &self.lists[RULE_LISTS..] {
+        for (number, list) in self.lists.iter().enumerate().skip(RULE_LISTS) {
             let (mismatch, on_match) = list.binding;
-            let list = builder.binding_list("bound", status(mismatch), on_match.map(status));
+            let name = format!("bound{number}");
+            let list = builder.binding_list(&name, status(mismatch), on_match.map(status));
             lists.push(list.unwrap());
         }
         for (list, &id) in self.lists.iter().zip(&lists) {
@@ -149,7 +150,7 @@ impl Policy {
 
 impl Digits {
     /// The same devices for the library.
-    fn scope(&self) -> Scope {
+    pub(super) fn scope(&self) -> Scope {
         let device = |digits: &String| Device::from_digits(digits.as_bytes()).unwrap();
         match self {
             Self::DeviceSvn(digits, svn) => {
@@ -189,21 +190,21 @@ impl Request {
 /// The line of a rule that was found for the device of an inquiry.
 pub(super) fn line_of(rulebook: &Rulebook, inquiry: &Inquiry<'_>, id: RuleId) -> u32 {
     let device = inquiry.imei.unwrap().device;
-    rulebook.snapshot().rule(id, device).unwrap().line
+    rulebook.rule(id, device).unwrap().line
 }
 
 /// The status with this number.
-fn status(number: u8) -> Status {
+pub(super) fn status(number: u8) -> Status {
     number.to_string().parse().unwrap()
 }
 
 /// The subscriber of these digits.
-fn imsi(digits: &str) -> Imsi {
+pub(super) fn imsi(digits: &str) -> Imsi {
     Imsi::parse(digits.as_bytes()).unwrap()
 }
 
 /// The same dates for the library.
-fn validity((from, until): (Option<i64>, Option<i64>)) -> Validity {
+pub(super) fn validity((from, until): (Option<i64>, Option<i64>)) -> Validity {
     Validity {
         from: from.map(UnixTime),
         until: until.map(UnixTime),

@@ -5,6 +5,7 @@
 //! statuses. All keys come from so small a space that rules of every kind,
 //! exceptions and bindings meet on nearly every device.
 
+mod changes;
 mod generators;
 mod library;
 mod response_types;
@@ -263,7 +264,7 @@ struct List {
 }
 
 /// Digits that devices are compared with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Digits {
     /// A device and its software version.
     DeviceSvn(String, String),
