@@ -32,6 +32,7 @@
 //!   means.
 //! * [`equipment`], [`policy`]: the register. It does not know Diameter.
 //! * [`snapshot`]: a compiled register as octets; it uses [`equipment`] only.
+//! * [`changes`]: the journal of single changes as octets, likewise.
 //! * [`service`] joins both, [`connection`] is one connection without its
 //!   socket.
 //! * [`lists`], [`config`], [`snapfile`], [`load`]: from files to a rulebook.
@@ -47,6 +48,7 @@
 #![deny(unsafe_code)]
 
 pub mod base;
+pub mod changes;
 pub mod config;
 pub mod connection;
 pub mod equipment;

@@ -26,7 +26,7 @@ struct Layer {
 
 /// The core, from the bottom. `time` holds two plain numbers, `names` a pattern,
 /// and both are below all.
-const CORE: [Layer; 10] = [
+const CORE: [Layer; 11] = [
     Layer {
         module: "time",
         below: &[],
@@ -53,6 +53,10 @@ const CORE: [Layer; 10] = [
     },
     Layer {
         module: "snapshot",
+        below: &["time", "equipment"],
+    },
+    Layer {
+        module: "changes",
         below: &["time", "equipment"],
     },
     Layer {

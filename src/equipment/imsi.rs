@@ -80,7 +80,7 @@ impl Imsi {
     }
 
     /// The IMSI that has this key, if one has.
-    pub(super) fn from_stored(key: u64) -> Option<Self> {
+    pub(crate) fn from_stored(key: u64) -> Option<Self> {
         let imsi = Self(key);
         let digits = imsi.digits();
         let fits = (Self::MIN_DIGITS..=Self::MAX_DIGITS).contains(&digits)
