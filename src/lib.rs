@@ -36,7 +36,7 @@
 //! * [`service`] joins both, [`connection`] is one connection without its
 //!   socket.
 //! * [`lists`], [`config`], [`snapfile`], [`load`]: from files to a rulebook.
-//! * `net`, `reload`, `state`, `cli`, `capture`, `metrics`: the shells, behind the
+//! * `net`, `reload`, `state`, `journal`, `cli`, `capture`, `metrics`: the shells, behind the
 //!   feature `server`. Only they know sockets, clocks, threads and logs.
 //!
 //! # Bytes that make no sense
@@ -69,6 +69,8 @@ pub mod wire;
 pub mod capture;
 #[cfg(feature = "server")]
 pub mod cli;
+#[cfg(feature = "server")]
+pub mod journal;
 #[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]

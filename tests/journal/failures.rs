@@ -1,0 +1,145 @@
+//! A disk that fails, fills up, or loses its power: nothing that was
+//! acknowledged is lost, and nothing is invented.
+
+use weir::changes::Live;
+use weir::journal::log::{Log, Opened, read};
+use weir::time::UnixTime;
+
+use crate::disk::{Failure, Model};
+use crate::steps::black;
+
+const NOW: UnixTime = UnixTime(1_800_000_000);
+
+/// A number for a file.
+fn number() -> u64 {
+    42
+}
+
+/// Opens the journal of a disk.
+fn open(disk: &Model) -> Opened<Model> {
+    Log::open(disk.clone(), NOW, number).unwrap()
+}
+
+/// The devices of which a journal says anything.
+fn devices(live: &Live) -> Vec<u64> {
+    let changes = live.in_order();
+    let numbers = changes.iter().map(|change| match change.subject.scope {
+        weir::equipment::Scope::Device(device) => device.number(),
+        other => panic!("{other}"),
+    });
+    numbers.collect()
+}
+
+/// Makes one change after the other, up to `last`, on a disk; returns those
+/// that were acknowledged, and how many were refused.
+fn work(
+    opened: &mut Opened<Model>,
+    numbers: core::ops::Range<u64>,
+    rewrites: bool,
+) -> (Vec<u64>, usize) {
+    let mut acknowledged = devices(&opened.live);
+    let mut refused = 0;
+    for number in numbers {
+        let step = black(number, number);
+        let live = opened.live.clone();
+        match opened
+            .log
+            .append(core::slice::from_ref(&step), || live.clone(), NOW)
+        {
+            Ok(()) => {
+                opened.live.take(&step);
+                acknowledged.push(number);
+            }
+            Err(_) => refused += 1,
+        }
+        if rewrites && number % 5 == 0 {
+            // That it cannot be done is no loss.
+            let _ = opened.log.rewrite(&opened.live, NOW);
+        }
+    }
+    (acknowledged, refused)
+}
+
+/// Each operation in turn fails in each way. The changes that are refused are
+/// those that are not there afterwards; and when the disk is well again, so is
+/// the journal.
+#[test]
+fn whatever_fails_the_journal_has_what_was_acknowledged() {
+    for how in [Failure::Once, Failure::Half, Failure::Always] {
+        for after in 0..120 {
+            let disk = Model::default();
+            let mut opened = open(&disk);
+            disk.fail(after, how);
+            let (acknowledged, refused) = work(&mut opened, 1..20, true);
+            disk.mend();
+            assert!(
+                refused <= 2 || how == Failure::Always,
+                "{how:?} {after}: {refused}"
+            );
+            let found = devices(&read(&disk).unwrap());
+            assert!(found.starts_with(&acknowledged), "{how:?} {after}");
+            // If a disk can be told nothing any more, not even to forget, what it
+            // was told last may be there until the next change.
+            let more = found.len() - acknowledged.len();
+            let in_doubt = usize::from(how == Failure::Always);
+            assert!(more <= in_doubt, "{how:?} {after}");
+            // The server goes on.
+            let (acknowledged, refused) = work(&mut opened, 20..30, true);
+            assert_eq!(refused, 0, "{how:?} {after}");
+            assert_eq!(devices(&open(&disk).live), acknowledged);
+        }
+    }
+}
+
+/// The power is lost after each operation, in the middle of a write or before
+/// its end. What was acknowledged is there; beyond it there may be the one
+/// change that nobody was told of, whole.
+#[test]
+fn a_loss_of_power_takes_nothing_that_was_acknowledged() {
+    for after in 0..120 {
+        for keep in [0, 1, 30, 41, 100, usize::MAX] {
+            let disk = Model::default();
+            let mut opened = open(&disk);
+            disk.fail(after, Failure::Always);
+            let (acknowledged, _) = work(&mut opened, 1..20, true);
+            let left = disk.after_power_loss(|_| keep);
+            let opened = open(&left);
+            let found = devices(&opened.live);
+            assert!(
+                found.starts_with(&acknowledged),
+                "{after} {keep}: {found:?} {acknowledged:?}"
+            );
+            let more = &found[acknowledged.len()..];
+            assert!(
+                more.len() <= 1 && more.iter().all(|more| *more <= 20),
+                "{after} {keep}"
+            );
+            // And once more, from what is left.
+            let mut opened = open(&left);
+            let (acknowledged, refused) = work(&mut opened, 30..40, true);
+            assert_eq!((refused, devices(&read(&left).unwrap())), (0, acknowledged));
+        }
+    }
+}
+
+/// A disk that is full refuses changes, keeps what it has, leaves nothing half
+/// written, and takes changes again when there is room.
+#[test]
+fn a_full_disk_refuses_changes_and_recovers() {
+    let disk = Model::default();
+    let mut opened = open(&disk);
+    work(&mut opened, 1..10, false);
+    let before = disk.journals();
+    for room in [0, 1, 39, 40, 60] {
+        disk.fill(room);
+        let (acknowledged, refused) = work(&mut opened, 10..15, false);
+        assert_eq!((acknowledged.len(), refused), (9, 5), "{room}");
+        assert_eq!(disk.journals(), before);
+        assert!(opened.log.rewrite(&opened.live, NOW).is_err());
+        assert_eq!(disk.journals(), before);
+    }
+    disk.mend();
+    let (acknowledged, refused) = work(&mut opened, 10..15, false);
+    assert_eq!((acknowledged.len(), refused), (14, 0));
+    assert_eq!(devices(&read(&disk).unwrap()), acknowledged);
+}
