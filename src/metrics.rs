@@ -134,6 +134,12 @@ counters! {
     reloads,
     /// Reloads that were refused.
     refused_reloads,
+    /// Single changes that were made.
+    changes,
+    /// Single changes that were asked for and refused.
+    refused_changes,
+    /// Groups of changes that could not be written to the journal.
+    journal_errors,
 }
 
 impl Tally {

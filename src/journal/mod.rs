@@ -1,9 +1,15 @@
 //! Single changes of the register in force, kept in `state_dir`.
 //!
+//! ```text
+//! keeper ─▶ log ─▶ disk
+//!   └─▶ Register::publish
+//! ```
+//!
 //! The journal's octets are told in [`changes`](crate::changes); here are the
 //! files, the threads and the socket.
 
 pub mod disk;
+pub mod keeper;
 pub mod log;
 
 use std::collections::hash_map::RandomState;
