@@ -25,6 +25,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::config::{Config, LogLevel};
 use crate::error::Failed;
+use crate::journal::keeper::{self, Changes};
 use crate::lists::LoadReport;
 use crate::load::{self, Previous};
 use crate::metrics::{Counters, Tally};
@@ -65,6 +66,8 @@ pub struct Reloader {
     previous: Previous,
     /// The `state_dir`, for as long as this is the only one to use it.
     lock: Option<Lock>,
+    /// The single changes above the lists, if they are kept.
+    changes: Option<Arc<Changes>>,
     /// Where it is published.
     register: Arc<Register>,
     /// What was done.
@@ -128,6 +131,7 @@ impl Reloader {
             config,
             previous: Previous::default(),
             lock: None,
+            changes: None,
             register,
             counters,
             tls: None,
@@ -148,6 +152,13 @@ impl Reloader {
     #[must_use]
     pub fn after(mut self, previous: Previous) -> Self {
         self.previous = previous;
+        self
+    }
+
+    /// The same where single changes are laid above what is published.
+    #[must_use]
+    pub(crate) fn with_changes(mut self, changes: Option<Arc<Changes>>) -> Self {
+        self.changes = changes;
         self
     }
 
@@ -224,7 +235,7 @@ impl Reloader {
                 if let Some(residence) = loaded.residence {
                     tracing::info!("snapshot: {residence}");
                 }
-                retire(self.register.publish(loaded.rulebook));
+                retire(self.publish(loaded.rulebook));
                 keep(&self.config, &stamps, &loaded.report);
                 Ok(loaded.report)
             }
@@ -235,6 +246,18 @@ impl Reloader {
         };
         self.counters.add(&mut tally);
         result
+    }
+
+    /// Publishes a rulebook, with the single changes above it.
+    fn publish(&self, rulebook: Rulebook) -> Arc<Rulebook> {
+        let Some(changes) = &self.changes else {
+            return self.register.publish(rulebook);
+        };
+        let (old, misfits) = changes.install(&rulebook);
+        for warning in keeper::told(&misfits) {
+            tracing::warn!("{warning}");
+        }
+        old
     }
 
     /// Reads the configuration and everything that it names.
@@ -260,6 +283,11 @@ impl Reloader {
                     "{path}: a change of log.show_identities takes effect at the next start"
                 );
             }
+            if config.state_dir() != self.config.state_dir() {
+                tracing::warn!(
+                    "{path}: single changes stay in the `state_dir` of the start until the next one"
+                );
+            }
             config.diameter = lasting;
             config.log.show_identities = self.config.log.show_identities;
             self.seen.lists = Stamps::take(&config);
@@ -280,7 +308,19 @@ impl Reloader {
     /// every device of the list would change its status.
     fn refuse_vanished(&self, report: &LoadReport) -> Result<(), Failed> {
         let in_force = self.register.load();
-        for list in report.lists.iter().filter(|list| list.files.is_empty()) {
+        let config = &self.wanted;
+        let lists = config.lists.iter();
+        let lists = lists.map(|list| (list.name.as_str(), &list.path));
+        let bindings = config.bindings.iter();
+        let bindings = bindings.map(|binding| (binding.name(), &binding.path));
+        // Those that are to have no files are not to be asked for.
+        let without: Vec<&str> = lists
+            .chain(bindings)
+            .filter(|(_, paths)| paths.is_empty())
+            .map(|(name, _)| name)
+            .collect();
+        let vanished = report.lists.iter().filter(|list| list.files.is_empty());
+        for list in vanished.filter(|list| !without.contains(&list.name.as_str())) {
             let before = in_force
                 .snapshot()
                 .lists()

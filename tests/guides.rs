@@ -1,4 +1,4 @@
-//! The pages about explanations, transports and moving from other registers,
+//! The pages about explanations, changes, transports and moving from other registers,
 //! tried as a new user would:
 //! each block of commands is run, and what the page shows behind it must be
 //! what it prints.
@@ -88,6 +88,11 @@ fn certificates_are_made_as_described() {
 #[test]
 fn snapshots_are_made_and_served_as_described() {
     try_page("snapshots.md");
+}
+
+#[test]
+fn changes_are_made_as_described() {
+    try_page("changes.md");
 }
 
 #[test]

@@ -11,7 +11,7 @@ set -euo pipefail
 tools=$(cd "$(dirname "$0")" && pwd)
 cd "$tools/.."
 
-steps=(fmt clippy core doc shell memory interop sctp fuzz bench load instructions)
+steps=(fmt clippy core doc shell memory kills interop sctp fuzz bench load instructions)
 
 # Long enough to show that each target runs and finds nothing at once; real
 # fuzzing is tools/fuzz/run with more seconds.
@@ -69,6 +69,11 @@ step_memory() {
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
     valgrind --quiet --error-exitcode=9 "$tests" --test-threads 1 \
         equipment::devices::pages equipment::devices::line equipment::devices::processor
+}
+
+# A server that is killed at two hundred moments of a stream of changes.
+step_kills() {
+    WEIR_KILLS=200 cargo test --test cli kills_lose_nothing
 }
 
 step_interop() {

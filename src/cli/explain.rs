@@ -8,6 +8,7 @@ use clap::Args;
 use super::{configuration, print_json, printed};
 use crate::equipment::{Imei, Imsi, Svn};
 use crate::error::Failed;
+use crate::journal::{self, keeper};
 use crate::load;
 use crate::net::Clock;
 use crate::policy::Inquiry;
@@ -78,7 +79,9 @@ impl ExplainArgs {
             None => Clock::start().now().unix,
         };
         let config = configuration(self.config.as_deref())?;
-        let loaded = load::load(&config)?;
+        let rulebook = load::load(&config)?.rulebook;
+        let secret = [journal::random(), journal::random()];
+        let (rulebook, _) = keeper::laid_above(&rulebook, &journal::read(&config)?, secret);
         let inquiry = Inquiry {
             // A malformed one is explained too: policies may answer it.
             imei: Imei::parse(self.imei.as_bytes()),
@@ -88,7 +91,7 @@ impl ExplainArgs {
             origin_realm: self.origin_realm.as_bytes(),
             route_record: self.route_record.as_deref().map(str::as_bytes),
         };
-        let explanation = loaded.rulebook.explain(&inquiry, now);
+        let explanation = rulebook.explain(&inquiry, now);
         match self.json {
             true => print_json(out, &explanation),
             false => printed(write!(out, "{explanation}")),

@@ -1,5 +1,6 @@
 //! The commands of `weir`, one file each.
 
+pub mod change;
 pub mod check;
 pub mod compile;
 pub mod config;
@@ -64,6 +65,8 @@ pub enum Command {
     /// Feed the requests of a packet capture through the EIR, or to a server,
     /// and show where the answers differ from the recorded ones.
     Replay(replay::ReplayArgs),
+    /// Change what a list says of single devices, at once.
+    Change(change::ChangeArgs),
     /// Put the files of the lists back that were in force last, or before.
     Restore(restore::RestoreArgs),
     /// Print the commented default configuration, or check one.
@@ -90,6 +93,7 @@ impl Cli {
             Command::Inspect(args) => args.run(&mut out),
             Command::Verify(args) => args.run(&mut out),
             Command::Replay(args) => args.run(&mut out),
+            Command::Change(args) => args.run(&mut out),
             Command::Restore(args) => args.run(&mut out),
             Command::Config(args) => args.run(&mut out),
         }

@@ -17,12 +17,15 @@ use crate::base::Node;
 use crate::base::node::{Limits, NodeSettings, is_identity};
 use crate::config::{ClientCertificates, Config, Diameter, Endpoint, LogLevel, Transport};
 use crate::error::Failed;
+use crate::journal::disk::Directory;
+use crate::journal::keeper::{self, Keeper};
+use crate::journal::{self, control};
 use crate::lists::LoadReport;
 use crate::load::{self, Previous};
 use crate::metrics::Counters;
 use crate::net::tls::Tls;
 use crate::net::{Clock, Listening, Peers, Server};
-use crate::policy::Register;
+use crate::policy::{Register, Rulebook};
 use crate::reload::{self, Fingerprint, Reloader, SetLevel};
 use crate::state::State;
 
@@ -66,6 +69,33 @@ Signals:
                     the second one stops at once";
 
 impl ServeArgs {
+    /// The register with the changes above it that are kept, and who makes more
+    /// of them, if there is a `state_dir`.
+    fn with_changes(
+        &self,
+        config: &Config,
+        rulebook: Rulebook,
+        counters: &Arc<Counters>,
+    ) -> Result<(Arc<Register>, Option<Keeper<Directory>>), Failed> {
+        let Some(opened) = journal::open(config)? else {
+            return Ok((Arc::new(Register::new(rulebook)), None));
+        };
+        let secret = [journal::random(), journal::random()];
+        let (rulebook, misfits) = keeper::laid_above(&rulebook, &opened.live, secret);
+        for warning in keeper::told(&misfits) {
+            tracing::warn!("{warning}");
+        }
+        if !opened.live.is_empty() {
+            tracing::info!(
+                "{} single changes are in force",
+                opened.live.len() - misfits.len()
+            );
+        }
+        let register = Arc::new(Register::new(rulebook));
+        let keeper = Keeper::new(opened, Arc::clone(&register), secret, Arc::clone(counters));
+        Ok((register, Some(keeper)))
+    }
+
     /// Runs the server until a signal stops it.
     ///
     /// # Errors
@@ -87,8 +117,8 @@ impl ServeArgs {
         if let Some(residence) = loaded.residence {
             tracing::info!("snapshot: {residence}");
         }
-        let register = Arc::new(Register::new(loaded.rulebook));
         let counters = Arc::new(Counters::default());
+        let (register, keeper) = self.with_changes(&config, loaded.rulebook, &counters)?;
         let node = Arc::new(node(&config));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -108,8 +138,12 @@ impl ServeArgs {
                     .with_log(set_level)
                     .with_tls(server.tls().cloned())
                     .after(Previous::of(&loaded.report))
+                    .with_changes(keeper.as_ref().map(Keeper::changes))
                     .holding(lock);
             let reload = reloader.spawn()?;
+            if let (Some(keeper), Some(dir)) = (keeper, journal::dir(&config)) {
+                control::listen(&dir, keeper.spawn()?)?;
+            }
             if let Some(endpoint) = server.without_sctp().first() {
                 tracing::warn!(
                     "this machine's kernel has no SCTP: not listening on {endpoint} (`modprobe \

@@ -218,6 +218,7 @@ impl Check {
                 "is true beside `snapshot`; remove it, the sample is of test IMEIs".to_owned(),
             );
         }
+        let has_state = config.register.state_dir.is_some();
         let mut names = BTreeSet::new();
         for (index, list) in config.lists.iter().enumerate() {
             self.name(
@@ -225,7 +226,7 @@ impl Check {
                 &["list", &index.to_string(), "name"],
                 &list.name,
             );
-            self.paths("list", index, &list.path);
+            self.paths("list", index, &list.path, has_state);
             self.format("list", index, list.format, list.strict_svn);
             if list.format.blacklists() && list.status != Status::Blacklisted {
                 let message = format!(
@@ -242,7 +243,8 @@ impl Check {
                 None => &["binding", &place, "path"],
             };
             self.name(&mut names, path, binding.name());
-            self.paths("binding", index, &binding.path);
+            let may_have_none = has_state && binding.name.is_some();
+            self.paths("binding", index, &binding.path, may_have_none);
             self.format("binding", index, binding.format, binding.strict_svn);
         }
         for (index, tac) in config.tacs.iter().enumerate() {
@@ -252,7 +254,7 @@ impl Check {
                 None => &["tac", &place, "path"],
             };
             self.name(&mut names, path, tac.name());
-            self.paths("tac", index, &tac.path);
+            self.paths("tac", index, &tac.path, false);
             self.format("tac", index, tac.format, false);
         }
         if !(MIN_KEEP..=MAX_KEEP).contains(&config.register.keep) {
@@ -481,12 +483,23 @@ impl Check {
         }
     }
 
-    /// Checks the paths of a list or binding.
-    fn paths(&mut self, table: &str, index: usize, paths: &[String]) {
+    /// Checks the paths of a list or binding. One without files lives from single
+    /// changes, which are kept if there is a `state_dir`.
+    fn paths(&mut self, table: &str, index: usize, paths: &[String], may_have_none: bool) {
+        if paths.is_empty() && may_have_none {
+            return;
+        }
         if paths.is_empty() || paths.iter().any(String::is_empty) {
+            let other = match table {
+                "tac" => "",
+                _ => {
+                    "; without files, as `path = []`, it has a name and lives from \
+                      `weir change`, which takes `state_dir` in [register]"
+                }
+            };
             self.fault(
                 &[&table, &index, &"path"],
-                "is empty; name a file or a pattern such as `lists/*.csv`".to_owned(),
+                format!("is empty; name a file or a pattern such as `lists/*.csv`{other}"),
             );
         }
     }

@@ -224,8 +224,9 @@ pub struct Register {
     /// How much a list may grow or shrink at a reload; see the same key of a
     /// list.
     pub max_change: MaxChange,
-    /// Where the files of the lists that were in force last are kept; relative
-    /// to the configuration file's directory. They are not if absent.
+    /// Where the files of the lists that were in force last are kept, and single
+    /// changes; relative to the configuration file's directory. They are not if
+    /// absent.
     pub state_dir: Option<PathBuf>,
     /// How many loads are kept there.
     #[serde(deserialize_with = "text::whole_number")]
@@ -263,7 +264,8 @@ pub struct List {
     /// The status of its rules, unless a line says otherwise.
     #[serde(with = "text::status")]
     pub status: Status,
-    /// Files, or patterns with `*`, `?`, `[…]` and `**`.
+    /// Files, or patterns with `*`, `?`, `[…]` and `**`; none of a list that lives
+    /// from single changes.
     #[serde(deserialize_with = "text::one_or_many")]
     pub path: Vec<String>,
     /// Overrides `max_bad_lines` of `[register]`.

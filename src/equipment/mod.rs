@@ -46,7 +46,9 @@ pub use self::change::{Action, Change, Entry, Subject};
 pub use self::directory::{Model, TacDirectory};
 pub use self::imei::{CheckDigit, Device, Imei, ImeiError, Svn};
 pub use self::imsi::{Imsi, ImsiError};
-pub use self::overlay::{EXCEPTIONS_MAX, Edit, EditError, Overlay, SAME_MAX, WIDE_MAX};
+pub use self::overlay::{
+    CHANGES_MAX, EXCEPTIONS_MAX, Edit, EditError, Overlay, SAME_MAX, WIDE_MAX,
+};
 pub use self::rule::{
     BindingId, BindingSpec, ExceptionSpec, FileId, ListId, RuleId, RuleKind, RuleSpec, Scope,
     Standing, Subscribers, Validity,

@@ -1,16 +1,18 @@
 //! Single changes of the register in force, kept in `state_dir`.
 //!
 //! ```text
-//! keeper ─▶ log ─▶ disk
-//!   └─▶ Register::publish
+//! weir change ─▶ socket ─▶ control ─▶ keeper ─▶ log ─▶ disk
+//!                                       └─▶ Register::publish
 //! ```
 //!
 //! The journal's octets are told in [`changes`](crate::changes); here are the
 //! files, the threads and the socket.
 
+pub mod control;
 pub mod disk;
 pub mod keeper;
 pub mod log;
+pub mod request;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;

@@ -74,9 +74,13 @@ mod open5gs;
 mod pattern;
 mod pyhss;
 pub(crate) mod report;
+#[cfg(feature = "server")]
+mod rows;
 pub(crate) mod source;
 mod table;
 mod tacs;
 
 pub use self::format::ListFormat;
 pub use self::report::{BadLine, FileReport, ListReport, LoadReport};
+#[cfg(feature = "server")]
+pub(crate) use self::rows::rows;

@@ -5,6 +5,7 @@
 #[path = "../support/certificates.rs"]
 #[expect(dead_code, reason = "the tests of the server use more of it")]
 mod certificates;
+mod change;
 mod check;
 mod config;
 mod explain;

@@ -37,6 +37,10 @@ pub const SAME_MAX: usize = 1024;
 /// that changes more is better loaded.
 pub const WIDE_MAX: usize = 10_000;
 
+/// All changes that there may be: some 250 octets of memory each. Whoever has
+/// more has a list.
+pub const CHANGES_MAX: usize = 2_000_000;
+
 /// Subscribers that one change may except: as many as a line of a list may
 /// sensibly name.
 pub const EXCEPTIONS_MAX: usize = 1024;
@@ -284,6 +288,9 @@ impl<'a> Writer<'a> {
             Scope::Special(_) => return Err(EditError::Scope(subject.scope)),
             Scope::Range { from, to } if from > to => return Err(EditError::Scope(subject.scope)),
             _ => {}
+        }
+        if change.is_some() && self.overlay.len >= CHANGES_MAX {
+            return Err(EditError::TooMany("there are at most 2,000,000 changes"));
         }
         let exceptions = change.map_or(&[][..], |change| exceptions(change));
         match (kind, subject.subscriber) {
