@@ -1,0 +1,247 @@
+//! Single changes: how long until one is in force, what a lookup costs above
+//! some of them, and how fast a journal is read.
+//!
+//! `cargo bench --bench changes` takes a register of a million devices; with
+//! `WEIR_BASE` in the environment, one of so many.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use weir::changes::{Composer, Header, Live, Step, replay};
+use weir::equipment::{
+    Action, Builder, Change, Device, Edit, Entry, Imei, Overlay, RuleSpec, Scope, Status, Subject,
+    Validity,
+};
+use weir::policy::{Inquiry, Outcome, PolicySpec, Register, Rulebook};
+use weir::time::UnixTime;
+
+/// Changes above the register.
+const CHANGES: [u64; 4] = [0, 1_000, 100_000, 1_000_000];
+
+/// Lookups in a batch.
+const BATCH: usize = 32;
+
+/// A device: numbers that are scattered over all TACs.
+fn device(number: u64) -> Device {
+    let scattered = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16;
+    Device::from_number(scattered % 100_000_000_000_000).expect("fourteen digits")
+}
+
+/// How many devices the register has.
+fn base_len() -> u64 {
+    let asked = std::env::var("WEIR_BASE").ok();
+    asked.map_or(1_000_000, |asked| asked.parse().expect("a number"))
+}
+
+/// The register, which blacklists its devices.
+fn base() -> Rulebook {
+    let mut builder = Builder::new();
+    let list = builder.list("stolen", Status::Blacklisted).expect("a list");
+    let file = builder.file("stolen.csv").expect("a file");
+    for number in 0..base_len() {
+        let rule = RuleSpec {
+            scope: Scope::Device(device(number)),
+            status: Status::Blacklisted,
+            validity: Validity::ALWAYS,
+            reason: None,
+            exceptions: &[],
+            file,
+            line: 1,
+        };
+        builder.rule(list, rule).expect("a rule");
+    }
+    let default = PolicySpec::new("default");
+    Rulebook::new(builder.finish(), None, default, Vec::new()).expect("a rulebook")
+}
+
+/// The change that greylists another device.
+fn change(number: u64) -> Arc<Change> {
+    Arc::new(Change {
+        number,
+        time: UnixTime(0),
+        by: "bench".into(),
+        subject: Subject {
+            list: "stolen".into(),
+            subscriber: None,
+            scope: Scope::Device(device(u64::MAX / 2 + number)),
+        },
+        action: Action::Set(Entry {
+            status: Status::Greylisted,
+            validity: Validity::ALWAYS,
+            reason: None,
+            exceptions: [].into(),
+        }),
+    })
+}
+
+/// The rulebook with so many changes.
+fn changed(base: &Rulebook, count: u64) -> Rulebook {
+    let overlay = Overlay::new([0x1234_5678_9abc_def1, 0xfedc_ba98_7654_3211]);
+    let changes = (0..count).map(change);
+    let (overlay, misfits) = overlay.with_those_that_fit(base.snapshot(), changes);
+    assert!(misfits.is_empty());
+    base.with_overlay(overlay)
+}
+
+/// What is said of a device.
+fn outcome(rulebook: &Rulebook, device: Device) -> Outcome {
+    rulebook.decide(&inquiry(device), UnixTime(0)).outcome
+}
+
+/// What is asked about a device.
+fn inquiry(device: Device) -> Inquiry<'static> {
+    let imei = Imei {
+        device,
+        svn: None,
+        check_digit: weir::equipment::CheckDigit::Absent,
+    };
+    Inquiry {
+        imei: Ok(imei),
+        svn: None,
+        imsi: None,
+        origin_host: b"",
+        origin_realm: b"",
+        route_record: None,
+    }
+}
+
+/// One change, from the call until a lookup sees it, without a disk.
+fn publish(criterion: &mut Criterion, base: &Rulebook) {
+    let mut group = criterion.benchmark_group("publish");
+    for count in CHANGES {
+        let register = Register::new(changed(base, count));
+        let mut number = count;
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter_batched(
+                || {
+                    number += 1;
+                    [Edit::Change(change(number))]
+                },
+                |edits| {
+                    let current = Arc::clone(&register.load());
+                    let empty = || Overlay::new([1, 3]);
+                    let overlay = current.overlay().cloned().unwrap_or_else(empty);
+                    let next = overlay.with(current.snapshot(), &edits).expect("a change");
+                    let old = register.publish(current.with_overlay(next));
+                    let Scope::Device(device) = edits[0].subject().scope else {
+                        unreachable!()
+                    };
+                    let seen = outcome(&register.load(), device);
+                    assert_eq!(seen, Outcome::Status(Status::Greylisted));
+                    // Freed when the time is taken.
+                    (old, overlay)
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+/// Verdicts on devices of the register, one by one and in batches.
+fn lookups(criterion: &mut Criterion, base: &Rulebook) {
+    let mut group = criterion.benchmark_group("lookup");
+    for count in CHANGES {
+        let rulebook = changed(base, count);
+        let black = Outcome::Status(Status::Blacklisted);
+        let grey = Outcome::Status(Status::Greylisted);
+        assert_eq!(outcome(&rulebook, device(1)), black);
+        if count > 0 {
+            assert_eq!(outcome(&rulebook, device(u64::MAX / 2 + 1)), grey);
+        }
+        let mut number = 0u64;
+        let mut next = move || {
+            number = number.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            device((number >> 20) % base_len())
+        };
+        group.throughput(Throughput::Elements(BATCH as u64));
+        group.bench_function(BenchmarkId::new("batch", count), |bencher| {
+            bencher.iter(|| {
+                let devices: [Device; BATCH] = core::array::from_fn(|_| next());
+                let inquiries = devices.map(inquiry);
+                rulebook.prefetch(inquiries.iter());
+                for inquiry in &inquiries {
+                    let outcome = rulebook.decide(inquiry, UnixTime(0)).outcome;
+                    assert_eq!(black_box(outcome), black);
+                }
+            });
+        });
+        let mut number = 0u64;
+        group.bench_function(BenchmarkId::new("dependent", count), |bencher| {
+            bencher.iter(|| {
+                for _ in 0..BATCH {
+                    let asked = device((number >> 20) % base_len());
+                    let status = outcome(&rulebook, asked) == black;
+                    // The next one depends on what was found.
+                    number = number
+                        .wrapping_mul(0x5851_f42d_4c95_7f2d)
+                        .wrapping_add(u64::from(status));
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A journal of a million changes, read until all are in force.
+fn replays(criterion: &mut Criterion, base: &Rulebook) {
+    const COUNT: u64 = 1_000_000;
+    let header = Header {
+        file: 1,
+        last: 0,
+        created: UnixTime(0),
+    };
+    let mut octets = Vec::new();
+    let mut composer = Composer::begin(&header, &mut octets);
+    for first in (1..=COUNT).step_by(1000) {
+        let steps = (first..first + 1000).map(|number| Step {
+            number,
+            time: UnixTime(0),
+            by: "bench".into(),
+            edit: Edit::Change(change(number)),
+        });
+        assert!(composer.record(&steps.collect::<Vec<_>>(), &mut octets));
+    }
+    let read = || {
+        let mut live = Live::default();
+        replay(&octets, |step| live.take(&step)).expect("a whole journal");
+        live
+    };
+    let mut group = criterion.benchmark_group("replay");
+    group
+        .sample_size(10)
+        .throughput(Throughput::Elements(COUNT));
+    group.bench_function("read", |bencher| bencher.iter(|| read().len()));
+    let live = read();
+    assert_eq!(live.len() as u64, COUNT);
+    group.bench_function("lay above", |bencher| {
+        bencher.iter(|| {
+            let overlay = Overlay::new([5, 9]);
+            let changes = live.in_order().into_iter();
+            overlay
+                .with_those_that_fit(base.snapshot(), changes)
+                .0
+                .len()
+        });
+    });
+    group.finish();
+}
+
+/// All of them, on one register.
+fn all(criterion: &mut Criterion) {
+    let base = base();
+    publish(criterion, &base);
+    lookups(criterion, &base);
+    replays(criterion, &base);
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    targets = all
+}
+criterion_main!(benches);
