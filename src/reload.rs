@@ -611,7 +611,7 @@ pub(crate) fn keep(config: &Config, stamps: &Stamps, report: &LoadReport) {
         Ok(Some(number)) => tracing::info!("the files of the lists are kept as load {number}"),
         Ok(None) => {}
         Err(error) => tracing::warn!(
-            "the files of the lists cannot be kept in `state_dir` ({error}); `weir restore` has older ones"
+            "the files of the lists cannot be kept in `state_dir` ({error}); `weir rollback` has older ones"
         ),
     }
 }

@@ -100,7 +100,7 @@ fn verdicts_are_explained_as_described() {
     try_page("explained-verdicts.md");
 }
 
-//----------- weir restore ----------------------------------------------------
+//----------- weir rollback ----------------------------------------------------
 
 /// A configuration with one list that was kept at 6000 entries, and has one
 /// line now.
@@ -155,14 +155,14 @@ fn one_command_puts_the_last_good_lists_back() {
     let error = weir(dir.path(), &["serve", "-c", "weir.toml"]).unwrap_err();
     assert!(error.contains("max_change = \"off\""), "{error}");
 
-    let listed = weir(dir.path(), &["restore", "-c", "weir.toml", "--list"]).unwrap();
+    let listed = weir(dir.path(), &["rollback", "-c", "weir.toml", "--list"]).unwrap();
     assert!(listed.ends_with("6000 entries in 1 files\n"), "{listed}");
-    let error = weir(dir.path(), &["restore", "-c", "weir.toml", "--to", "7"]).unwrap_err();
+    let error = weir(dir.path(), &["rollback", "-c", "weir.toml", "--to", "7"]).unwrap_err();
     assert!(error.contains("there is no load 7; there are 1"), "{error}");
-    let done = weir(dir.path(), &["restore", "-c", "weir.toml"]).unwrap();
+    let done = weir(dir.path(), &["rollback", "-c", "weir.toml"]).unwrap();
     assert!(done.contains("lists/l.csv.refused\n"), "{done}");
     assert!(
-        done.ends_with("the lists are those of load 1 again\n"),
+        done.ends_with("the files are those of load 1 again\n"),
         "{done}"
     );
     assert!(weir(dir.path(), &check).is_ok());
@@ -172,13 +172,13 @@ fn one_command_puts_the_last_good_lists_back() {
 fn nothing_is_restored_where_nothing_was_kept() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("weir.toml"), "").unwrap();
-    let error = weir(dir.path(), &["restore", "-c", "weir.toml"]).unwrap_err();
+    let error = weir(dir.path(), &["rollback", "-c", "weir.toml"]).unwrap_err();
     assert!(error.contains("names no `state_dir`"), "{error}");
     std::fs::write(
         dir.path().join("weir.toml"),
         "[register]\nstate_dir = \"s\"\n",
     )
     .unwrap();
-    let error = weir(dir.path(), &["restore", "-c", "weir.toml"]).unwrap_err();
-    assert!(error.contains("no lists were kept yet"), "{error}");
+    let error = weir(dir.path(), &["rollback", "-c", "weir.toml"]).unwrap_err();
+    assert!(error.contains("nothing was kept yet"), "{error}");
 }

@@ -8,7 +8,7 @@ pub mod diff;
 pub mod explain;
 pub mod inspect;
 pub mod replay;
-pub mod restore;
+pub mod rollback;
 pub mod serve;
 pub mod transport;
 
@@ -67,8 +67,8 @@ pub enum Command {
     Replay(replay::ReplayArgs),
     /// Change what a list says of single devices, at once.
     Change(change::ChangeArgs),
-    /// Put the files of the lists back that were in force last, or before.
-    Restore(restore::RestoreArgs),
+    /// Put the lists, or the snapshot, back that were in force last, or before.
+    Rollback(rollback::RollbackArgs),
     /// Print the commented default configuration, or check one.
     Config(config::ConfigArgs),
 }
@@ -94,7 +94,7 @@ impl Cli {
             Command::Verify(args) => args.run(&mut out),
             Command::Replay(args) => args.run(&mut out),
             Command::Change(args) => args.run(&mut out),
-            Command::Restore(args) => args.run(&mut out),
+            Command::Rollback(args) => args.run(&mut out),
             Command::Config(args) => args.run(&mut out),
         }
     }

@@ -200,7 +200,7 @@ fn a_state_dir_is_of_one_server() {
         "{second:?}"
     );
     // Other commands may look into it while the server runs.
-    let loads = ["restore", "--list", "-c"].map(OsStr::new);
+    let loads = ["rollback", "--list", "-c"].map(OsStr::new);
     let loads = weir(loads.into_iter().chain([config.as_os_str()])).ends(0);
     assert!(loads.out.starts_with("1  "), "{loads:?}");
     // It ends with the server, also where that is killed.

@@ -285,6 +285,45 @@ fn a_mapped_snapshot_may_be_written_over_in_place() {
     server.wait_for_verdict(DEVICE, "whitelisted");
 }
 
+/// What was accepted and turns out to be wrong is taken back: first to what was
+/// before, then to whatever is asked for. Single changes stay.
+#[test]
+fn a_snapshot_is_rolled_back() {
+    let dir = compiled();
+    let path = dir.path();
+    let served = format!(
+        "[register]\nstate_dir = \"state\"\nkeep = 9\n{}",
+        &SERVED["[register]\n".len()..]
+    );
+    fs::write(path.join("weir.toml"), served).unwrap();
+    let config = path.join("weir.toml");
+    let rollback = |args: &[&str]| {
+        let mut command = command();
+        finish(command.arg("rollback").arg("-c").arg(&config).args(args))
+    };
+    let server = Serving::start_in(path);
+    server.log.wait_for("are kept as load 1", 1);
+    let change = ["change", "add", "--list", "a", "--imei", "00101234000019"];
+    finish(command().args(change).arg("-c").arg(&config)).ends(0);
+    for (number, status) in [(2, "black"), (3, "grey")] {
+        fs::write(path.join("lists/a.csv"), list(status)).unwrap();
+        compile(path).ends(0);
+        server
+            .log
+            .wait_for(&format!("are kept as load {number}"), 1);
+    }
+    assert_eq!(server.verdict(DEVICE), "greylisted");
+    let run = rollback(&[]).ends(0);
+    assert!(
+        run.out.ends_with("the files are those of load 2 again\n"),
+        "{run:?}"
+    );
+    server.wait_for_verdict(DEVICE, "blacklisted");
+    rollback(&["--to", "1"]).ends(0);
+    server.wait_for_verdict(DEVICE, "whitelisted");
+    assert_eq!(server.verdict("00101234000019"), "blacklisted");
+}
+
 #[test]
 fn sighup_reads_the_snapshot_again() {
     let dir = compiled();

@@ -1,4 +1,5 @@
-//! `weir restore`: puts the files of lists that were in force back in place.
+//! `weir rollback`: puts the lists, or the snapshot, back in place that were in
+//! force.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,16 +13,18 @@ use crate::error::Failed;
 use crate::state::{Restored, State};
 use crate::time::UnixTime;
 
-/// Put the files of the lists back that were in force last, or before. What
-/// differs from them is set aside as `*.refused`. A running server loads them
-/// when it watches its files; else send it SIGHUP.
+/// Put the files of the lists, or the snapshot, back that were in force last, or
+/// before. What differs from them is set aside as `*.refused`. A running server
+/// loads them when it watches its files; else send it SIGHUP. Single changes
+/// stay as they are.
 #[derive(Clone, Debug, Args)]
-pub struct RestoreArgs {
+pub struct RollbackArgs {
     /// The configuration file, which must name a `state_dir`.
     #[arg(short, long, value_name = "FILE")]
     pub config: PathBuf,
 
-    /// The number of the load to restore; the newest by default.
+    /// The number of the load to go back to; by default the newest that differs
+    /// from the files as they are now.
     #[arg(long, value_name = "N", conflicts_with = "list")]
     pub to: Option<u64>,
 
@@ -47,7 +50,7 @@ struct Load {
     entries: u64,
 }
 
-impl RestoreArgs {
+impl RollbackArgs {
     /// Carries the command out, printing to `out`.
     ///
     /// # Errors
@@ -68,7 +71,12 @@ impl RestoreArgs {
                 false => printed(list(&loads, out)),
             };
         }
-        let number = match (self.to, loads.last()) {
+        let newest = || {
+            let mut newest = loads.iter().rev();
+            let differs = |load: &&Load| !state.is_in_place(load.number);
+            newest.find(differs).or_else(|| loads.last())
+        };
+        let number = match (self.to, newest()) {
             (Some(number), _) if loads.iter().any(|load| load.number == number) => number,
             (Some(number), Some(_)) => {
                 let known: Vec<String> =
@@ -79,7 +87,7 @@ impl RestoreArgs {
                 )));
             }
             (None, Some(newest)) => newest.number,
-            (_, None) => return Err(Failed::new("no lists were kept yet; start the server once")),
+            (_, None) => return Err(Failed::new("nothing was kept yet; start the server once")),
         };
         let restored = state.restore(number, &config).map_err(Failed::new)?;
         match self.json {
@@ -130,5 +138,5 @@ fn print(number: u64, restored: &Restored, out: &mut impl Write) -> io::Result<(
     for path in &restored.unchanged {
         writeln!(out, "unchanged  {}", path.display())?;
     }
-    writeln!(out, "the lists are those of load {number} again")
+    writeln!(out, "the files are those of load {number} again")
 }
