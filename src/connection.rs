@@ -32,6 +32,7 @@ mod opening;
 use core::time::Duration;
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
 use bytes::BytesMut;
 
 use crate::base::capabilities;
@@ -316,21 +317,20 @@ impl Connection {
         observer: &mut impl Observer,
     ) -> usize {
         let limit = self.node.limits().message_len_max;
-        let mut batch = [const { None }; BATCH];
+        let mut batch = ArrayVec::<_, BATCH>::new();
         let mut rest = input;
-        for place in &mut batch {
-            let Deframed::Message(message) = deframe(rest, limit) else {
-                break;
-            };
+        while let Deframed::Message(message) = deframe(rest, limit) {
             rest = rest.get(message.len()..).unwrap_or_default();
-            self.read(message, place);
+            if batch.try_push(self.read(message)).is_err() || batch.is_full() {
+                break;
+            }
         }
-        let requests = batch.iter().flatten();
-        let readings = requests.filter_map(|received| received.reading.as_ref());
+        let readings = batch.iter();
+        let readings = readings.filter_map(|received: &Received<'_>| received.reading.as_ref());
         rulebook.prefetch(readings.filter_map(Reading::inquiry));
         self.heard(now.uptime);
         let mut consumed = 0usize;
-        for received in batch.iter().flatten() {
+        for received in &batch {
             if !(self.takes_more(out) && self.on_message(now, received, rulebook, out, observer)) {
                 break;
             }
@@ -348,10 +348,9 @@ impl Connection {
         out: &mut BytesMut,
         observer: &mut impl Observer,
     ) -> bool {
-        let mut received = None;
-        self.read(message, &mut received);
+        let received = self.read(message);
         self.heard(now.uptime);
-        received.is_some_and(|received| self.on_message(now, &received, rulebook, out, observer))
+        self.on_message(now, &received, rulebook, out, observer)
     }
 
     /// Whether messages are handled now: the connection has not ended, no
@@ -463,10 +462,8 @@ impl Connection {
 
     /// Reads a message if it is a request for the service: any but CER, DWR and
     /// DPR, which are the base protocol's own unless they have the E bit.
-    ///
-    /// Into its place, as it is too large to be handed on.
     #[inline(never)]
-    fn read<'a>(&self, message: Message<'a>, place: &mut Option<Received<'a>>) {
+    fn read<'a>(&self, message: Message<'a>) -> Received<'a> {
         let header = message.header();
         let is_base = header.application == ApplicationId::COMMON
             && !header.flags.contains(CommandFlags::ERROR)
@@ -477,13 +474,13 @@ impl Connection {
                     | CommandCode::DISCONNECT_PEER
             );
         let is_served = header.is_request() && !is_base;
-        *place = Some(Received {
+        Received {
             message,
             reading: match is_served {
                 true => Some(Reading::of(&message, &self.node)),
                 false => None,
             },
-        });
+        }
     }
 
     /// Handles one message; returns whether it is done with.

@@ -130,7 +130,7 @@ impl<const N: usize> Grammar<N> {
         avps: Avps<'a>,
         within: Option<&'static AvpDefinition>,
     ) -> Result<Fields<'a, N>, Fault<'a>> {
-        let mut fields = Fields::new();
+        let mut fields = Fields::default();
         self.read_into(&mut fields, avps, within)?;
         Ok(fields)
     }
@@ -214,17 +214,18 @@ pub struct Fields<'a, const N: usize> {
     pub findings: Findings<'a>,
 }
 
-impl<'a, const N: usize> Fields<'a, N> {
-    /// Of no AVPs.
+/// Of no AVPs.
+impl<const N: usize> Default for Fields<'_, N> {
     #[inline]
-    #[must_use]
-    pub const fn new() -> Self {
+    fn default() -> Self {
         Self {
             first: [None; N],
             findings: Findings { worst: None },
         }
     }
+}
 
+impl<'a, const N: usize> Fields<'a, N> {
     /// The first instance of the AVP at this position of the table.
     #[inline]
     #[must_use]

@@ -95,11 +95,11 @@ const fn spread(number: u64) -> u64 {
     const TWOS: u64 = 0x000f_000f_000f_000f;
     // Each step splits the numbers of all fields into quotient and remainder;
     // the reciprocals are exact for numbers this small.
-    let fours = number / 10_000 | (number % 10_000) << 32;
-    let hundreds = (fours * 10_486) >> 20 & FOURS;
-    let twos = hundreds | (fours - 100 * hundreds) << 16;
-    let tens = (twos * 103) >> 10 & TWOS;
-    tens | (twos - 10 * tens) << 8
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & FOURS;
+    let twos = hundreds | ((fours - 100 * hundreds) << 16);
+    let tens = ((twos * 103) >> 10) & TWOS;
+    tens | ((twos - 10 * tens) << 8)
 }
 
 /// The check digit of fourteen digits, given as their number: 0 to 9

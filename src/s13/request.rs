@@ -74,11 +74,11 @@ impl<'a> IdentityCheckRequest<'a> {
     // Into its caller, so that it is written where it is to stand: it is large.
     #[inline(always)]
     pub fn read(message: &Message<'a>, node: &Node) -> Result<Self, Fault<'a>> {
-        let mut fields = Fields::new();
+        let mut fields = Fields::default();
         ECR.read_into(&mut fields, message.avps(), None)?;
         let avp = |position: Position| fields.avp(position as usize);
         let group = Some(&dictionary::TERMINAL_INFORMATION);
-        let mut terminal = Fields::new();
+        let mut terminal = Fields::default();
         if let Some(avp) = avp(Position::TERMINAL_INFORMATION) {
             let members = avp.members().ok_or(Fault::TooDeep)?;
             TERMINAL_INFORMATION.read_into(&mut terminal, members, group)?;
