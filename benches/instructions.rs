@@ -1,4 +1,5 @@
-//! What a verdict costs in instructions, feature by feature.
+//! What a verdict costs in instructions, feature by feature, and what a whole
+//! request does, from its octets to those of its answer.
 //!
 //! Times differ from machine to machine and from run to run; the number of
 //! instructions hardly does, so that a check can hold it. `tools/instructions`
@@ -11,16 +12,25 @@
 //! version. Each has one feature besides, which says nothing of these
 //! questions: the difference from `plain` is what an operator pays who uses
 //! the feature for others. Who does not use it pays nothing, since that is
-//! `plain`.
+//! `plain`. The cases of the service have the plain register.
 
 use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use weir::base::Node;
+use weir::base::node::{Limits, NodeSettings};
+use weir::connection::Connection;
 
 use weir::equipment::{
     BindingSpec, Builder, CheckDigit, Device, ExceptionSpec, FileId, Imei, Imsi, ListId, RuleSpec,
     Scope, Special, Status, Subscribers, Svn, Tac, TacPrefix, Validity,
 };
 use weir::policy::{Combine, Inquiry, Outcome, PolicySpec, Rulebook};
-use weir::time::UnixTime;
+use weir::s13::request::{IdentityCheck, compose};
+use weir::time::{Now, UnixTime, Uptime};
+use weir::wire::compose::HostAddress;
 
 /// Devices in the register.
 const DEVICES: u64 = 1000;
@@ -119,6 +129,16 @@ const CASES: [Case; 20] = [
     ("many exceptions of the subscriber", |case| {
         case.exceptions(|number| (imsi(0), other(number)));
     }),
+];
+
+/// The cases of the service: a name, how many requests come at once, and what
+/// stands behind the fourteen digits of the IMEI.
+const SERVICE: [(&str, usize, &str); 4] = [
+    ("service: one request", 1, ""),
+    ("service: 8 requests", 8, ""),
+    ("service: 32 requests", 32, ""),
+    // Not the check digit of most, so that it is computed and compared.
+    ("service: 15 digits", 32, "0"),
 ];
 
 /// A name, and what makes the register.
@@ -265,16 +285,83 @@ fn run(name: &str, make: fn(&mut Register), count: u64) {
     }
 }
 
+/// A node of this name.
+fn node(origin_host: &str) -> Node {
+    Node::new(NodeSettings {
+        origin_host: origin_host.to_owned(),
+        origin_realm: "epc.mnc001.mcc001.3gppnetwork.org".to_owned(),
+        realms: Vec::new(),
+        vendor_id: 0,
+        product_name: "Weir".to_owned(),
+        firmware_revision: 1,
+        state_id: 1,
+        limits: Limits {
+            message_len_max: 65_536,
+            output_len_max: 262_144,
+            watchdog: Duration::from_secs(30),
+            handshake: Duration::from_secs(10),
+            drain: Duration::from_secs(5),
+        },
+    })
+}
+
+/// Answers so many requests, `batch` at once.
+fn serve(batch: usize, behind: &str, count: u64) {
+    let rulebook = Register::new().finish();
+    let client = node("mme.epc.mnc001.mcc001.3gppnetwork.org");
+    let mut batches = Vec::new();
+    let numbers: Vec<u64> = (0..QUESTIONS).collect();
+    for numbers in numbers.chunks_exact(batch) {
+        let mut bytes = BytesMut::new();
+        for &number in numbers {
+            let device = device(number / 2 + number % 2 * DEVICES);
+            let check = IdentityCheck {
+                session_id: "mme.epc.mnc001.mcc001.3gppnetwork.org;1795332976;2;app_s13",
+                destination_host: None,
+                destination_realm: "epc.mnc001.mcc001.3gppnetwork.org",
+                imei: &format!("{device}{behind}"),
+                software_version: Some("06"),
+                user_name: Some("001010123456789"),
+            };
+            compose(&mut bytes, &client, (number as u32, 1), &check);
+        }
+        batches.push(bytes);
+    }
+    let now = Now {
+        uptime: Uptime(Duration::from_secs(1)),
+        unix: NOW,
+    };
+    let own = Arc::new(node("eir.epc.mnc001.mcc001.3gppnetwork.org"));
+    let mut connection =
+        Connection::already_open(own, &[HostAddress::V4([127, 0, 0, 1])], now.uptime);
+    let mut out = BytesMut::with_capacity(64 * 1024);
+    let turns = count / batch as u64;
+    for bytes in batches.iter().cycle().take(turns as usize) {
+        out.clear();
+        let bytes = black_box(bytes);
+        let taken = connection.handle_input(now, bytes, &rulebook, &mut out, &mut ());
+        assert_eq!(taken, bytes.len());
+    }
+    assert_eq!(connection.traffic().answers, turns * batch as u64);
+}
+
 /// Runs a case, or names them all.
 fn main() {
     let mut arguments = std::env::args().skip_while(|argument| argument != "--case");
     let (Some(name), Some(count)) = (arguments.nth(1), arguments.next()) else {
-        for (name, _) in CASES {
+        for name in CASES.map(|(name, _)| name) {
+            println!("{name}");
+        }
+        for (name, ..) in SERVICE {
             println!("{name}");
         }
         return;
     };
+    let count = count.parse().expect("a number");
+    if let Some((_, batch, behind)) = SERVICE.into_iter().find(|(known, ..)| *known == name) {
+        return serve(batch, behind, count);
+    }
     let case = CASES.into_iter().find(|(known, _)| *known == name);
     let (name, make) = case.expect("a case that there is");
-    run(name, make, count.parse().expect("a number"));
+    run(name, make, count);
 }

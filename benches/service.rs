@@ -1,6 +1,8 @@
 //! The whole service without sockets: bytes of requests in, bytes of answers
 //! out, over batches and register sizes. The baseline `copy` moves the same
 //! bytes in and out and does nothing else.
+//!
+//! `WEIR_BENCH_DEVICES` names one more size of the register.
 
 #![allow(missing_docs, reason = "criterion's macro makes an undocumented main")]
 
@@ -17,8 +19,8 @@ use weir::time::{Now, UnixTime, Uptime};
 use weir::wire::compose::HostAddress;
 use weir::wire::{Deframed, deframe};
 
-/// Requests prepared, so that the devices asked for are not all in the cache.
-const PREPARED: u32 = 32 * 1024;
+/// Requests prepared, so that what they look up is not all in the cache.
+const PREPARED: u32 = 128 * 1024;
 
 /// The time of all requests.
 const NOW: Now = Now {
@@ -45,10 +47,14 @@ fn batches(bytes: &[u8], batch: usize) -> Vec<(usize, usize)> {
 fn service(criterion: &mut Criterion) {
     let client = client("mme.epc.mnc001.mcc001.3gppnetwork.org");
     let mut group = criterion.benchmark_group("service");
-    for devices in [1_000u64, 1_000_000] {
+    // A hundred million devices take minutes to build: only if asked for.
+    let more = std::env::var("WEIR_BENCH_DEVICES").ok();
+    let more = more.map(|devices| devices.parse().expect("a number of devices"));
+    let sizes = [1_000u64, 10_000, 100_000, 1_000_000, 10_000_000];
+    for devices in sizes.into_iter().chain(more) {
         let rulebook = rulebook(devices);
         let bytes = requests(&client, devices, PREPARED);
-        for batch in [1usize, 32] {
+        for batch in [1usize, 8, 32] {
             let batches = batches(&bytes, batch);
             let mut out = BytesMut::with_capacity(256 * 1024);
             let mut connection = Connection::already_open(
