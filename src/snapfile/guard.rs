@@ -44,6 +44,7 @@ pub(super) fn guard(mapping: &Arc<Mapping>) -> bool {
 
 /// Waits for somebody who wants to write to the file.
 fn watch(mapping: &Weak<Mapping>) {
+    let mut is_told = false;
     loop {
         thread::sleep(POLL);
         let Some(mapping) = mapping.upgrade() else {
@@ -53,6 +54,9 @@ fn watch(mapping: &Weak<Mapping>) {
             continue;
         }
         if !has_room(mapping.octets().len() as u64) {
+            if core::mem::replace(&mut is_told, true) {
+                continue;
+            }
             tracing::error!(
                 "somebody writes to the snapshot in force, and there is no memory to copy it into: \
                  stop them, and rename the new file over the old one instead, or the server ends"
@@ -76,8 +80,8 @@ fn lease(file: &File) -> bool {
         && fcntl(file, libc::F_SETLEASE, libc::F_RDLCK) == Some(0)
 }
 
-/// Gives a lease back.
-fn give_back(file: &File) {
+/// Gives a lease back, if there is one.
+pub(super) fn give_back(file: &File) {
     fcntl(file, libc::F_SETLEASE, libc::F_UNLCK);
 }
 
@@ -96,6 +100,7 @@ fn fcntl(file: &File, command: libc::c_int, argument: libc::c_int) -> Option<lib
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
 
     use super::*;
 
@@ -114,5 +119,28 @@ mod tests {
         let mut over = File::create(&path).unwrap();
         over.write_all(b"new").unwrap();
         assert!(mapping.octets()[..100_000].iter().all(|&octet| octet == 7));
+    }
+
+    /// Nobody waits for what is not mapped any more, though the file is open.
+    #[test]
+    fn a_guard_ends_with_its_mapping() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, [7; 5000]).unwrap();
+        let file = File::open(&path).unwrap();
+        let mapping = Mapping::new(&file, 5000).unwrap();
+        let is_guarded = guard(&mapping);
+        let write = || {
+            // Told instead of having to wait.
+            let mut options = File::options();
+            options
+                .write(true)
+                .custom_flags(libc::O_NONBLOCK)
+                .open(&path)
+        };
+        assert_eq!(write().is_err(), is_guarded);
+        drop(mapping);
+        write().unwrap();
+        drop(file);
     }
 }

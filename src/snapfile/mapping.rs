@@ -206,6 +206,10 @@ unsafe impl Region for Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        // The file may stay open for what was left in it, and is not to be
+        // guarded any more.
+        #[cfg(feature = "server")]
+        super::guard::give_back(&self.file);
         // SAFETY: nothing refers to it any more: whoever does keeps this value.
         let _ = unsafe { munmap(self.start.as_ptr(), self.size) };
     }
