@@ -142,7 +142,7 @@ fn measure(path: &Path, memory: Memory, devices: &mut Vec<Device>, times: &mut T
         let all = book.snapshot().counts().devices;
         let step = (all / QUESTIONS).max(1) as u64;
         let rules = book.snapshot().devices();
-        let chosen = rules.filter(|device| scatter(device.number()) % step == 0);
+        let chosen = rules.filter(|device| scatter(device.number()).is_multiple_of(step));
         devices.extend(chosen);
         for last in (1..devices.len()).rev() {
             devices.swap(last, scatter(last as u64) as usize % (last + 1));

@@ -239,7 +239,11 @@ impl Exceptions {
             .filter_map(|(imsi, rule)| Some((imsi.rank(), records.entry(rule.number())?.into())));
         let mut this = Self {
             index: Keyed4::new(entries),
-            spans: records.spans(),
+            // Where nobody is excepted there is nothing to unpack.
+            spans: match pairs {
+                [] => Spans::default(),
+                _ => records.spans(),
+            },
             ..Self::default()
         };
         this.crowds = crowds(&this.index, &this.spans, terms);

@@ -136,7 +136,10 @@ impl<const BITS: u32, const PAYLOAD: usize, const NARROW: usize, const WIDE: usi
     //--- Lookups
 
     /// Calls `visitor` with what was said of a key, in order.
-    #[inline]
+    ///
+    /// Apart from its callers: most registers have nothing of most kinds, and
+    /// what looks for single devices is to have the registers for itself.
+    #[inline(never)]
     pub(super) fn visit(&self, key: u64, mut visitor: impl FnMut([u32; PAYLOAD])) {
         let (bucket, remainder) = self.geometry.place(self.mix.apply(key));
         let Some((from, to)) = self.bounds(bucket) else {
