@@ -22,7 +22,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flate2::Crc;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,11 @@ const RESTORED: &str = "restored";
 
 /// Locked by the server that uses the directory.
 const LOCK: &str = "lock";
+
+/// How often the lock is tried, and how long it takes until it is tried again.
+const LOCK_TRIES: u32 = 40;
+/// See [`LOCK_TRIES`].
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Bytes copied at a time.
 const BUFFER: usize = 128 * 1024;
@@ -166,7 +172,9 @@ impl State {
         &self.dir
     }
 
-    /// Takes the directory for this process alone; `None` if another has it.
+    /// Takes the directory for this process alone; `None` if another has it, and
+    /// still has it some two seconds later: one that was killed takes a moment to
+    /// end, and the next one is often started within it.
     ///
     /// # Errors
     ///
@@ -174,14 +182,19 @@ impl State {
     pub fn lock(&self) -> io::Result<Option<Lock>> {
         fs::create_dir_all(&self.dir)?;
         let file = File::create(self.dir.join(LOCK))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Lock {
-                dir: self.dir.clone(),
-                _file: file,
-            })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => {
+                    return Ok(Some(Lock {
+                        dir: self.dir.clone(),
+                        _file: file,
+                    }));
+                }
+                Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
         }
+        Ok(None)
     }
 
     /// The numbers of the loads that are kept, the oldest first.
