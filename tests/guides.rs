@@ -41,8 +41,9 @@ fn try_page(name: &str) {
                     printed.is_none_or(|text: String| text.is_empty()),
                     "{name}: the output of the commands before is not shown:\n{block}"
                 );
-                let output = Command::new("sh")
-                    .args(["-e", "-c", &block])
+                // A page that waits for what never comes is to fail, too.
+                let output = Command::new("timeout")
+                    .args(["100", "sh", "-e", "-c", &block])
                     .current_dir(dir.path())
                     .env("PATH", &search)
                     .output()
