@@ -1,18 +1,23 @@
 //! How the map is built: which structure the devices of a TAC get.
 //!
-//! Devices come in ascending order, so that one TAC is decided and laid out at
-//! a time and nothing else is kept of it. Only the devices of TACs without a
-//! structure of their own, 16 octets each, wait for the end, as their table is
-//! cut by how many they are; at its peak a builder has these, the finished
-//! lines and that table.
+//! The devices of a TAC come together and in ascending order, so that one TAC is
+//! decided and laid out at a time and nothing else is kept of it. Only the
+//! devices of TACs without a structure of their own, 16 octets each, wait for the
+//! end, as their table is cut by how many they are; at its peak a builder has
+//! these, the finished lines and that table.
+//!
+//! A register that does not fit in memory is built piece by piece, each of some
+//! TACs; what is large of a piece is put elsewhere at once ([`Joiner`]).
+
+use bytemuck::{Pod, Zeroable};
 
 use super::directory::{Dense, Directory, Entry, Extent};
 use super::exact::{Exact, Load};
-use super::line::{Cells, Line, Slots16, Slots24, Slots28, Slots32};
+use super::line::{Cells, Layout, Line, Slots16, Slots24, Slots28, Slots32};
 use super::mix::{Mix, Seeds};
 use super::pages::Lines;
 use super::quotient::{self, Geometry, Inserted, Table, class_bits, classes, overflow_limit};
-use super::table::{CHUNK_LINES, Chunk, Devices, MIXES, Rest, SERIAL_BITS, SERIALS};
+use super::table::{self, CELLS_MAX, CHUNK_LINES, Chunk, Devices, MIXES, SERIAL_BITS, SERIALS};
 
 /// How many devices a hashed line is meant to have: with 24 of 31 slots one
 /// line in fifteen overflows, and one device in a hundred and forty, whose lookup
@@ -38,31 +43,94 @@ const LINE: u64 = size_of::<Line>() as u64;
 
 //----------- DevicesBuilder --------------------------------------------------
 
-/// Collects [`Devices`], which come in ascending order.
+/// Collects [`Devices`]: those of a TAC one behind the other in ascending order,
+/// the TACs in any order, which is a part of what the map is made of.
 #[derive(Debug, Default)]
 pub struct DevicesBuilder {
     /// For the bijections.
     seed: u64,
-    /// Those of the present TAC: serial numbers and classes.
-    tac: Vec<(u32, u32)>,
+    /// Whether the number that comes with each device is kept.
+    keeps_lines: bool,
+    /// Those of the present TAC.
+    tac: Vec<Serial>,
     /// The present TAC.
     current: u32,
+    /// As of [`Devices`].
+    mixes: [Mix<SERIAL_BITS>; MIXES],
+    /// What has been laid out.
+    piece: Piece,
+}
+
+/// A device of the present TAC.
+#[derive(Clone, Copy, Debug)]
+struct Serial {
+    /// Its serial number.
+    serial: u32,
+    /// Its class.
+    class: u32,
+    /// The line of the list that it stands on.
+    line: u32,
+}
+
+/// A device with a whole key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Item {
+    /// Its number.
+    pub(super) key: u64,
+    /// Its class.
+    pub(super) class: u32,
+    /// The line of the list that it stands on.
+    pub(super) line: u32,
+}
+
+/// Some TACs, laid out.
+#[derive(Debug, Default)]
+pub(in crate::equipment) struct Piece {
     /// TACs with structures of their own.
     entries: Vec<Entry>,
     /// As of [`Devices`].
     chunks: Vec<Chunk>,
-    /// As of [`Devices`].
-    dense: Lines,
-    /// As of [`Devices`].
-    hashed: Lines,
-    /// As of [`Devices`].
-    mixes: [Mix<SERIAL_BITS>; MIXES],
-    /// The devices of TACs without structures.
-    rest: Vec<(u64, u32)>,
+    /// What is large.
+    arrays: Arrays,
     /// What has no room elsewhere.
-    exact: Vec<(u64, u32)>,
+    exact: Vec<Item>,
     /// How many devices there are.
     len: usize,
+}
+
+/// What is large of a piece: what stands in these arrays stands in the same
+/// order in those of the whole.
+#[derive(Debug, Default)]
+pub(crate) struct Arrays {
+    /// As of [`Devices`].
+    pub(in crate::equipment) dense: Lines,
+    /// As of [`Devices`].
+    pub(in crate::equipment) hashed: Lines,
+    /// The line of the list for each place in `dense`, if lines are kept.
+    pub(in crate::equipment) dense_lines: Vec<u32>,
+    /// The same for `hashed`.
+    pub(in crate::equipment) hashed_lines: Vec<u32>,
+    /// The devices of TACs without structures.
+    pub(in crate::equipment) rest: Vec<Item>,
+}
+
+/// The devices of TACs without structures, wherever they are, in the order of
+/// the pieces.
+pub(crate) trait Rest {
+    /// Gives them to `take`, some at a time.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read.
+    fn each(&self, take: &mut dyn FnMut(&[Item])) -> Result<(), String>;
+}
+
+impl Rest for Vec<Vec<Item>> {
+    fn each(&self, take: &mut dyn FnMut(&[Item])) -> Result<(), String> {
+        self.iter().for_each(|items| take(items));
+        Ok(())
+    }
 }
 
 /// What is counted of the devices of a TAC to choose its structure.
@@ -76,14 +144,47 @@ struct Tally {
     lost_hashed: u64,
 }
 
+impl Arrays {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 5;
+
+    /// Takes out what is needed again before the register is whole, as arrays.
+    pub(crate) fn take_rest(&mut self) -> Self {
+        Self {
+            rest: core::mem::take(&mut self.rest),
+            ..Self::default()
+        }
+    }
+
+    /// The octets of each: dense and hashed lines, the lines of the list for the
+    /// places in them, and the devices of TACs without structures.
+    pub(crate) fn octets(&self) -> [&[u8]; Self::COUNT] {
+        [
+            bytemuck::cast_slice::<Line, u8>(&self.dense),
+            bytemuck::cast_slice::<Line, u8>(&self.hashed),
+            bytemuck::cast_slice(&self.dense_lines),
+            bytemuck::cast_slice(&self.hashed_lines),
+            bytemuck::cast_slice(&self.rest),
+        ]
+    }
+}
+
 impl DevicesBuilder {
     /// A builder without devices; the same seed and devices make the same map.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
-            mixes: core::array::from_fn(|number| Mix::new(Seeds::new(seed).nth(number as u64))),
+            mixes: mixes(seed),
             ..Self::default()
+        }
+    }
+
+    /// The same, where the line of each device is kept.
+    pub(in crate::equipment) fn with_lines(seed: u64, keeps_lines: bool) -> Self {
+        Self {
+            keeps_lines,
+            ..Self::new(seed)
         }
     }
 
@@ -91,52 +192,65 @@ impl DevicesBuilder {
     /// come, and nothing has to be moved when they do.
     pub fn expect(&mut self, devices: usize) {
         let room = devices.saturating_mul(REST_COST as usize) / LINE as usize;
-        if self.dense.is_empty() && self.hashed.is_empty() {
-            self.dense = Lines::with_room(room);
-            self.hashed = Lines::with_room(room);
+        let arrays = &mut self.piece.arrays;
+        if arrays.dense.is_empty() && arrays.hashed.is_empty() {
+            arrays.dense = Lines::with_room(room);
+            arrays.hashed = Lines::with_room(room);
         }
     }
 
-    /// Adds a device with its class, from 1; devices come in ascending order,
-    /// each once.
+    /// Adds a device with its class, from 1; devices of a TAC come in ascending
+    /// order, each once.
     #[inline]
     pub fn push(&mut self, device: u64, class: u32) {
+        self.push_with(device, class, 0);
+    }
+
+    /// The same with the line that it stands on.
+    #[inline]
+    pub(in crate::equipment) fn push_with(&mut self, device: u64, class: u32, line: u32) {
         let mut serial = device.wrapping_sub(u64::from(self.current) * SERIALS);
         if serial >= SERIALS {
             self.finish_tac();
             self.current = (device / SERIALS) as u32;
             serial = device % SERIALS;
         }
-        self.tac.push((serial as u32, class));
-        self.len += 1;
+        self.tac.push(Serial {
+            serial: serial as u32,
+            class,
+            line,
+        });
+        self.piece.len += 1;
     }
 
-    /// Adds what another builder with the same seed has collected, all of whose
-    /// TACs are above those of this one.
+    /// Adds what another builder with the same seed has collected, which has
+    /// none of the TACs of this one.
     ///
-    /// So a caller with several threads can share a register out by ranges of
-    /// TACs, sort and collect them at once and put them together in the end.
-    /// The map is the same as if one builder had collected all.
+    /// So a caller with several threads can share a register out by TACs, sort
+    /// and collect them at once and put them together in the end. The map is the
+    /// same as if one builder had collected all.
     pub fn append(&mut self, mut other: Self) {
         self.finish_tac();
         other.finish_tac();
-        let (lines, dense) = (self.hashed.len() as u32, self.dense.len() as u32);
-        let chunks = self.chunks.len() as u32;
-        let moved = other
-            .entries
-            .iter()
-            .map(|entry| entry.moved(lines, dense, chunks));
-        self.entries.extend(moved);
-        self.chunks.extend(other.chunks.iter().map(|chunk| Chunk {
-            base: chunk.base + dense,
-            ..*chunk
-        }));
-        self.dense.append(&other.dense);
-        self.hashed.append(&other.hashed);
-        self.rest.append(&mut other.rest);
-        self.exact.append(&mut other.exact);
-        self.len += other.len;
         self.current = other.current;
+        let own = &self.piece.arrays;
+        let before = [own.dense.len(), own.hashed.len()];
+        let arrays = self.piece.absorb(other.piece, before);
+        let own = &mut self.piece.arrays;
+        own.dense.append(&arrays.dense);
+        own.hashed.append(&arrays.hashed);
+        own.dense_lines.extend(arrays.dense_lines);
+        own.hashed_lines.extend(arrays.hashed_lines);
+        own.rest.extend(arrays.rest);
+    }
+
+    /// What has been collected, for a [`Joiner`].
+    pub(in crate::equipment) fn into_piece(mut self) -> Piece {
+        self.finish_tac();
+        let arrays = &mut self.piece.arrays;
+        arrays.dense.shrink();
+        arrays.hashed.shrink();
+        self.piece
     }
 
     /// Chooses a structure for the present TAC.
@@ -168,17 +282,16 @@ impl DevicesBuilder {
             self.finish_hashed(&devices, lines);
         } else {
             let base = u64::from(self.current) * SERIALS;
-            let devices = devices.iter();
-            self.rest
-                .extend(devices.map(|&(serial, class)| (base + u64::from(serial), class)));
+            let items = devices.iter().map(|device| device.item(base));
+            self.piece.arrays.rest.extend(items);
         }
         self.tac = devices;
         self.tac.clear();
     }
 
     /// Lays the present TAC out in cells, which have so many lines.
-    fn finish_dense(&mut self, devices: &[(u32, u32)], cells: Cells, lines: u64) {
-        let line_of = |&(serial, _): &(u32, u32)| cells.split(serial).0;
+    fn finish_dense(&mut self, devices: &[Serial], cells: Cells, lines: u64) {
+        let line_of = |device: &Serial| cells.split(device.serial).0;
         let (Some(first), Some(last)) = (devices.first(), devices.last()) else {
             return;
         };
@@ -188,107 +301,134 @@ impl DevicesBuilder {
         if u64::from(count) > lines + lines / GAPS_MAX {
             return self.finish_chunked(devices, cells);
         }
-        let base = self.dense.len();
+        let base = self.piece.arrays.dense.len();
         let extent = Extent::Solid(Dense {
             first,
             count,
             cells,
         });
-        self.entries
-            .push(Entry::new(self.current, base as u32, extent));
-        self.dense.extend(count as usize);
-        for &(serial, class) in devices {
-            let (line, cell) = cells.split(serial);
-            let value = self.value(serial, class, cells);
-            if let Some(line) = self.dense.get_mut(base + (line - first) as usize) {
-                line.set_cell(cells, cell, value);
-            }
+        (self.piece.entries).push(Entry::new(self.current, base as u32, extent));
+        self.extend_dense(count as usize);
+        for device in devices {
+            let (line, cell) = cells.split(device.serial);
+            self.fill_cell(device, base + (line - first) as usize, cells, cell);
         }
     }
 
-    /// What the cell of a device of the present TAC holds.
-    #[inline]
-    fn value(&mut self, serial: u32, class: u32, cells: Cells) -> u64 {
-        let fitting = classes(cells.bits());
-        if u64::from(class) <= fitting {
-            return u64::from(class);
+    /// Adds so many dense lines.
+    fn extend_dense(&mut self, count: usize) {
+        let arrays = &mut self.piece.arrays;
+        arrays.dense.extend(count);
+        if self.keeps_lines {
+            (arrays.dense_lines).resize(arrays.dense.len() * CELLS_MAX, 0);
         }
-        let tac = u64::from(self.current) * SERIALS;
-        self.exact.push((tac + u64::from(serial), class));
-        fitting + 1
+    }
+
+    /// Puts a device of the present TAC into its cell.
+    #[inline]
+    fn fill_cell(&mut self, device: &Serial, line: usize, cells: Cells, cell: u8) {
+        let fitting = classes(cells.bits());
+        let value = match u64::from(device.class) <= fitting {
+            true => u64::from(device.class),
+            false => {
+                let tac = u64::from(self.current) * SERIALS;
+                self.piece.exact.push(device.item(tac));
+                fitting + 1
+            }
+        };
+        let arrays = &mut self.piece.arrays;
+        if let Some(line) = arrays.dense.get_mut(line) {
+            line.set_cell(cells, cell, value);
+        }
+        let place = line * CELLS_MAX + usize::from(cell);
+        if let Some(place) = arrays.dense_lines.get_mut(place) {
+            *place = device.line;
+        }
     }
 
     /// The same in chunks, for runs with gaps.
-    fn finish_chunked(&mut self, devices: &[(u32, u32)], cells: Cells) {
-        let chunk_of = |&(serial, _): &(u32, u32)| cells.split(serial).0 / CHUNK_LINES as u32;
+    fn finish_chunked(&mut self, devices: &[Serial], cells: Cells) {
+        let chunk_of = |device: &Serial| cells.split(device.serial).0 / CHUNK_LINES as u32;
         let (Some(first), Some(last)) = (devices.first(), devices.last()) else {
             return;
         };
         let first = chunk_of(first);
         let count = chunk_of(last) - first + 1;
-        let base = self.chunks.len();
+        let base = self.piece.chunks.len();
         let extent = Extent::Chunked(Dense {
             first,
             count,
             cells,
         });
-        self.entries
-            .push(Entry::new(self.current, base as u32, extent));
-        self.chunks.resize(base + count as usize, Chunk::default());
+        (self.piece.entries).push(Entry::new(self.current, base as u32, extent));
+        (self.piece.chunks).resize(base + count as usize, Chunk::default());
         for device in devices {
-            let &(serial, class) = device;
-            let (block, cell) = cells.split(serial);
-            let Some(chunk) = (self.chunks).get_mut(base + (chunk_of(device) - first) as usize)
-            else {
+            let (block, cell) = cells.split(device.serial);
+            let lines = self.piece.arrays.dense.len();
+            let place = base + (chunk_of(device) - first) as usize;
+            let Some(chunk) = self.piece.chunks.get_mut(place) else {
                 continue;
             };
             let bit = 1 << (block % CHUNK_LINES as u32);
             if chunk.present == 0 {
-                chunk.base = self.dense.len() as u32;
+                chunk.base = lines as u32;
             }
             if chunk.present & bit == 0 {
                 chunk.present |= bit;
-                self.dense.extend(1);
+                self.extend_dense(1);
             }
-            let value = self.value(serial, class, cells);
-            if let Some(line) = self.dense.last_mut() {
-                line.set_cell(cells, cell, value);
-            }
+            let last = self.piece.arrays.dense.len().saturating_sub(1);
+            self.fill_cell(device, last, cells, cell);
         }
     }
 
     /// Lays the present TAC out in slots.
-    fn finish_hashed(&mut self, devices: &[(u32, u32)], lines: u64) {
+    fn finish_hashed(&mut self, devices: &[Serial], lines: u64) {
         let geometry = Geometry::<SERIAL_BITS>::new(lines);
         let bits = class_bits::<Slots16>(geometry.remainder_bits());
-        let base = self.hashed.len();
-        self.hashed.extend(lines as usize);
-        let before = self.exact.len();
+        let Piece {
+            entries,
+            arrays,
+            exact,
+            ..
+        } = &mut self.piece;
+        let base = arrays.hashed.len();
+        arrays.hashed.extend(lines as usize);
+        if self.keeps_lines {
+            (arrays.hashed_lines).resize(arrays.hashed.len() * Slots16::SLOTS, 0);
+        }
+        let before = exact.len();
         let tac = u64::from(self.current) * SERIALS;
         let most = overflow_limit(devices.len());
         for (number, mix) in (0..).zip(&self.mixes) {
             let mut overflowed = 0;
-            for &(serial, class) in devices {
-                let (line, remainder) = geometry.place(mix.apply(u64::from(serial)));
-                let Some(line) = self.hashed.get_mut(base + line as usize) else {
+            for device in devices {
+                let (line, remainder) = geometry.place(mix.apply(u64::from(device.serial)));
+                let place = base + line as usize;
+                let Some(line) = arrays.hashed.get_mut(place) else {
                     continue;
                 };
-                match quotient::insert::<Slots16>(line, remainder, class, bits) {
-                    Inserted::Stands => continue,
+                match quotient::insert::<Slots16>(line, remainder, device.class, bits) {
+                    Inserted::Stands(slot) => {
+                        let place = place * Slots16::SLOTS + slot;
+                        if let Some(place) = arrays.hashed_lines.get_mut(place) {
+                            *place = device.line;
+                        }
+                        continue;
+                    }
                     Inserted::WithoutClass => {}
                     Inserted::Overflowed => overflowed += 1,
                 }
-                self.exact.push((tac + u64::from(serial), class));
+                exact.push(device.item(tac));
             }
             if overflowed <= most || number + 1 == self.mixes.len() as u32 {
                 let extent = Extent::Hashed(lines as u32, number);
-                self.entries
-                    .push(Entry::new(self.current, base as u32, extent));
+                entries.push(Entry::new(self.current, base as u32, extent));
                 return;
             }
             // Keys that these factors do not scatter: once more with others.
-            self.exact.truncate(before);
-            if let Some(lines) = self.hashed.get_mut(base..) {
+            exact.truncate(before);
+            if let Some(lines) = arrays.hashed.get_mut(base..) {
                 lines.fill(Line::default());
             }
         }
@@ -296,39 +436,160 @@ impl DevicesBuilder {
 
     /// The map.
     #[must_use]
-    pub fn finish(mut self) -> Devices {
-        self.finish_tac();
-        let rest = self.finish_rest();
-        self.dense.shrink();
-        self.hashed.shrink();
-        let tacs = self.entries.iter().map(|entry| u64::from(entry.tac()));
-        let directory = Directory::build(&self.entries, Seeds::of(self.seed, tacs));
-        let keys = self.exact.iter().map(|&(key, _)| key);
-        let exact = Exact::build(&self.exact, Load::Dense, Seeds::of(self.seed, keys));
-        Devices {
-            directory,
-            chunks: self.chunks.into_boxed_slice(),
-            dense: self.dense,
-            hashed: self.hashed,
-            mixes: self.mixes,
-            rest,
-            exact,
-            len: self.len,
+    pub fn finish(self) -> Devices {
+        let mut joiner = Joiner::new(self.seed, self.keeps_lines);
+        let mut arrays = joiner.join(self.into_piece());
+        let rest = vec![core::mem::take(&mut arrays.rest)];
+        // What is in memory can be read.
+        let (mut devices, _) = joiner.finish(&rest).unwrap_or_default();
+        let dense = core::mem::take(&mut arrays.dense);
+        devices.fill(dense, core::mem::take(&mut arrays.hashed));
+        devices
+    }
+}
+
+impl Serial {
+    /// The device of a TAC that begins with this number.
+    fn item(&self, tac: u64) -> Item {
+        Item {
+            key: tac + u64::from(self.serial),
+            class: self.class,
+            line: self.line,
+        }
+    }
+}
+
+impl Piece {
+    /// Takes the TACs of another piece, whose arrays are put behind so many
+    /// dense and hashed lines, and gives these arrays back.
+    fn absorb(&mut self, other: Self, [dense, hashed]: [usize; 2]) -> Arrays {
+        let (dense, hashed) = (dense as u32, hashed as u32);
+        let chunks = self.chunks.len() as u32;
+        let moved = other.entries.iter();
+        let moved = moved.map(|entry| entry.moved(hashed, dense, chunks));
+        self.entries.extend(moved);
+        self.chunks.extend(other.chunks.iter().map(|chunk| Chunk {
+            base: chunk.base + dense,
+            ..*chunk
+        }));
+        self.exact.extend(other.exact);
+        self.len += other.len;
+        other.arrays
+    }
+}
+
+/// How serial numbers are scattered over the lines of a hashed TAC.
+fn mixes(seed: u64) -> [Mix<SERIAL_BITS>; MIXES] {
+    core::array::from_fn(|number| Mix::new(Seeds::new(seed).nth(number as u64)))
+}
+
+//----------- Joiner ----------------------------------------------------------
+
+/// Puts pieces together whose arrays are kept elsewhere.
+#[derive(Debug)]
+pub(in crate::equipment) struct Joiner {
+    /// For the bijections.
+    seed: u64,
+    /// Whether the line of each device is kept.
+    keeps_lines: bool,
+    /// All but the arrays.
+    piece: Piece,
+    /// How many dense lines there are.
+    dense: usize,
+    /// How many hashed lines there are.
+    hashed: usize,
+    /// How many devices of TACs without structures there are.
+    rest: u64,
+    /// These by the bits that their classes take.
+    rest_bits: [u64; 33],
+    /// What scatters them.
+    rest_seeds: Seeds,
+}
+
+impl Joiner {
+    /// Nothing yet, for pieces of builders with this seed.
+    pub(in crate::equipment) fn new(seed: u64, keeps_lines: bool) -> Self {
+        Self {
+            seed,
+            keeps_lines,
+            piece: Piece::default(),
+            dense: 0,
+            hashed: 0,
+            rest: 0,
+            rest_bits: [0; 33],
+            rest_seeds: Seeds::new(seed),
         }
     }
 
-    /// The table of the rest, with the slots that cost the least.
-    fn finish_rest(&mut self) -> Rest {
-        let rest = core::mem::take(&mut self.rest);
-        if rest.is_empty() {
-            return Rest::Empty;
+    /// Takes a piece, and gives its arrays, which are to be put behind those of
+    /// the pieces before.
+    pub(in crate::equipment) fn join(&mut self, piece: Piece) -> Arrays {
+        let arrays = self.piece.absorb(piece, [self.dense, self.hashed]);
+        self.dense += arrays.dense.len();
+        self.hashed += arrays.hashed.len();
+        self.rest += arrays.rest.len() as u64;
+        for item in &arrays.rest {
+            let bits = (u64::from(item.class) + 1).ilog2() as usize;
+            if let Some(count) = self.rest_bits.get_mut(bits) {
+                *count += 1;
+            }
         }
-        // Devices by the bits that their classes take.
-        let mut by_bits = [0u64; 33];
-        for &(_, class) in &rest {
-            by_bits[(u64::from(class) + 1).ilog2() as usize] += 1;
+        self.rest_seeds = self.rest_seeds.and(arrays.rest.iter().map(|item| item.key));
+        arrays
+    }
+
+    /// The map, but for the dense and hashed lines, and the lines of the list
+    /// for the places behind those of these; `rest` are the devices of TACs
+    /// without structures that were given back.
+    ///
+    /// # Errors
+    ///
+    /// If these cannot be read.
+    pub(in crate::equipment) fn finish(
+        mut self,
+        rest: &dyn Rest,
+    ) -> Result<(Devices, Vec<u32>), String> {
+        let mut lines = Vec::new();
+        let rest = self.finish_rest(rest, &mut lines)?;
+        let Piece {
+            entries,
+            chunks,
+            exact: exact_items,
+            len,
+            ..
+        } = self.piece;
+        let tacs = entries.iter().map(|entry| u64::from(entry.tac()));
+        let directory = Directory::build(&entries, Seeds::of(self.seed, tacs));
+        let keys = exact_items.iter().map(|item| item.key);
+        let exact = Exact::build(&exact_items, Load::Dense, Seeds::of(self.seed, keys));
+        if self.keeps_lines {
+            add_lines(&mut lines, &exact, &exact_items);
         }
-        let count = rest.len() as u64;
+        let devices = Devices {
+            directory,
+            chunks: chunks.into_boxed_slice(),
+            dense: Lines::default(),
+            hashed: Lines::default(),
+            mixes: mixes(self.seed),
+            rest,
+            exact,
+            len,
+        };
+        Ok((devices, lines))
+    }
+
+    /// The table of the rest, with the slots that cost the least, and the lines
+    /// of the list for its places, if they are kept.
+    fn finish_rest(
+        &mut self,
+        rest: &dyn Rest,
+        list_lines: &mut Vec<u32>,
+    ) -> Result<table::Rest, String> {
+        let count = self.rest;
+        if count == 0 {
+            return Ok(table::Rest::Empty);
+        }
+        let by_bits = self.rest_bits;
         let cost = |fill: u64, class_bits: fn(u64) -> u32| {
             let lines = (count * 10).div_ceil(fill).max(1);
             let bits = class_bits(lines);
@@ -345,29 +606,54 @@ impl DevicesBuilder {
         let (cost28, lines28) = cost(144, Table::<Slots28>::class_bits);
         let (cost32, lines32) = cost(112, Table::<Slots32>::class_bits);
         let words = count * 16;
-        let seeds = Seeds::of(self.seed, rest.iter().map(|&(key, _)| key));
-        let exact = &mut self.exact;
+        let (seeds, exact) = (self.rest_seeds, &mut self.piece.exact);
+        let mut lines = self.keeps_lines.then_some(list_lines);
         let least = cost24.min(cost28).min(cost32).min(words);
         let built = if least == words {
             None
         } else if least == cost24 {
-            Table::build(&rest, lines24, seeds, exact).map(Rest::Slots24)
+            let lines = lines.as_deref_mut();
+            Table::build(rest, count, (lines24, seeds), exact, lines)?.map(table::Rest::Slots24)
         } else if least == cost28 {
-            Table::build(&rest, lines28, seeds, exact).map(Rest::Slots28)
+            let lines = lines.as_deref_mut();
+            Table::build(rest, count, (lines28, seeds), exact, lines)?.map(table::Rest::Slots28)
         } else {
-            Table::build(&rest, lines32, seeds, exact).map(Rest::Slots32)
+            let lines = lines.as_deref_mut();
+            Table::build(rest, count, (lines32, seeds), exact, lines)?.map(table::Rest::Slots32)
         };
-        built.unwrap_or_else(|| Rest::Words(Exact::build(&rest, Load::Half, seeds)))
+        if let Some(table) = built {
+            return Ok(table);
+        }
+        // There are few.
+        let mut items = Vec::new();
+        rest.each(&mut |more| items.extend_from_slice(more))?;
+        let words = Exact::build(&items, Load::Half, seeds);
+        if let Some(lines) = lines {
+            add_lines(lines, &words, &items);
+        }
+        Ok(table::Rest::Words(words))
+    }
+}
+
+/// Appends the lines of the list for the slots of an exact table.
+fn add_lines(lines: &mut Vec<u32>, table: &Exact, items: &[Item]) {
+    let before = lines.len();
+    lines.resize(before + table.slots(), 0);
+    for item in items {
+        let slot = table.slot(item.key).map(|slot| before + slot);
+        if let Some(line) = slot.and_then(|slot| lines.get_mut(slot)) {
+            *line = item.line;
+        }
     }
 }
 
 impl Tally {
     /// Of these devices, if slots have so many bits for a class.
-    fn of(devices: &[(u32, u32)], bits: u32) -> Self {
+    fn of(devices: &[Serial], bits: u32) -> Self {
         let mut tally = Self::default();
         let mut last = [u32::MAX; Cells::ALL.len()];
         let fitting = classes(bits.max(1));
-        for &(serial, class) in devices {
+        for &Serial { serial, class, .. } in devices {
             let class = u64::from(class);
             for (kind, cells) in Cells::ALL.into_iter().enumerate() {
                 let (line, _) = cells.split(serial);

@@ -3,6 +3,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::build::Item;
 use super::line::Line;
 use super::mix::{Mix, Seeds};
 use super::pages::Lines;
@@ -74,7 +75,7 @@ impl Load {
 impl Exact {
     /// A table of these devices, each once; with the first of the seeds that
     /// scatters them well.
-    pub(super) fn build(entries: &[(u64, u32)], load: Load, seeds: Seeds) -> Self {
+    pub(super) fn build(entries: &[Item], load: Load, seeds: Seeds) -> Self {
         let homes = load.homes(entries.len());
         let limit = DISPLACEMENT_FREE + DISPLACEMENT_MAX * entries.len() as u64;
         let built = seeds.pick(|seed, is_last| {
@@ -86,7 +87,7 @@ impl Exact {
 
     /// A table in which devices stand no more than `limit` words too far in
     /// sum.
-    fn try_build(entries: &[(u64, u32)], homes: usize, seed: u64, limit: u64) -> Option<Self> {
+    fn try_build(entries: &[Item], homes: usize, seed: u64, limit: u64) -> Option<Self> {
         let mut this = Self {
             words: Lines::with_room(homes / WORDS + 2),
             homes: homes as u64,
@@ -96,9 +97,9 @@ impl Exact {
         };
         this.words.extend(homes.div_ceil(WORDS));
         let mut displaced = 0;
-        for (number, &(key, class)) in entries.iter().enumerate() {
-            if let Some(&(ahead, _)) = entries.get(number + AHEAD) {
-                this.prefetch(ahead);
+        for (number, &Item { key, class, .. }) in entries.iter().enumerate() {
+            if let Some(ahead) = entries.get(number + AHEAD) {
+                this.prefetch(ahead.key);
             }
             let mut place = this.home(key);
             while this.words().get(place).is_some_and(|&word| word != 0) {
@@ -259,12 +260,17 @@ mod tests {
     fn keys_chosen_against_one_seed_do_not_hold_against_the_next() {
         let seeds = Seeds::new(3);
         let first = Mix::<47>::new(seeds.nth(0));
-        let entries: Vec<(u64, u32)> = (0..20_000).map(|n| (first.invert(n << 17), 1)).collect();
+        let item = |n: u64| Item {
+            key: first.invert(n << 17),
+            class: 1,
+            line: 0,
+        };
+        let entries: Vec<Item> = (0..20_000).map(item).collect();
         let homes = Load::Half.homes(entries.len());
         let limit = DISPLACEMENT_MAX * entries.len() as u64;
         assert!(Exact::try_build(&entries, homes, seeds.nth(0), limit).is_none());
         let exact = Exact::build(&entries, Load::Half, seeds);
         assert_eq!(exact.mix, Mix::new(seeds.nth(1)));
-        assert!(entries.iter().all(|&(key, _)| exact.find(key) == Some(1)));
+        assert!(entries.iter().all(|item| exact.find(item.key) == Some(1)));
     }
 }

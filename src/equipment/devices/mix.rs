@@ -94,6 +94,11 @@ impl Seeds {
         }))
     }
 
+    /// Those for more keys behind these.
+    pub(super) fn and(self, keys: impl Iterator<Item = u64>) -> Self {
+        Self::of(self.0, keys)
+    }
+
     /// One of them.
     pub(super) fn nth(self, number: u64) -> u64 {
         // Far apart, as the seeds of factors are close to each other.

@@ -53,9 +53,12 @@ mod stored;
 mod table;
 
 pub use self::build::DevicesBuilder;
+pub(crate) use self::build::{Arrays, Item, Rest};
+pub(super) use self::build::{Joiner, Piece};
 pub(super) use self::mix::Mix;
 pub(super) use self::pages::Lines;
 pub use self::pages::Region;
 pub(super) use self::processor::prefetch;
 pub(super) use self::quotient::Geometry;
+pub(super) use self::stored::{DENSE, HASHED};
 pub use self::table::{BATCH, Devices, Size};

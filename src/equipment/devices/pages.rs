@@ -58,8 +58,11 @@ unsafe impl Send for Lines {}
 unsafe impl Sync for Lines {}
 
 impl Lines {
+    /// Octets of one.
+    pub(in crate::equipment) const LINE: usize = size_of::<Line>();
+
     /// No lines, with room for so many.
-    pub(super) fn with_room(room: usize) -> Self {
+    pub(in crate::equipment) fn with_room(room: usize) -> Self {
         let (start, room) = allocate(room);
         Self {
             start,
@@ -108,7 +111,7 @@ impl Lines {
     }
 
     /// Adds these lines.
-    pub(super) fn append(&mut self, lines: &[Line]) {
+    pub(in crate::equipment) fn append(&mut self, lines: &[Line]) {
         let before = self.len;
         self.extend(lines.len());
         if let Some(added) = self.get_mut(before..) {
@@ -117,7 +120,7 @@ impl Lines {
     }
 
     /// Gives back the room that is not needed.
-    pub(super) fn shrink(&mut self) {
+    pub(in crate::equipment) fn shrink(&mut self) {
         if self.owner.is_some() {
             return;
         }

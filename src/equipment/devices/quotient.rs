@@ -2,6 +2,7 @@
 
 use core::marker::PhantomData;
 
+use super::build::{Item, Rest};
 use super::line::{CLASS_BITS_MAX, Layout, Line};
 use super::mix::{Mix, Seeds};
 use super::pages::Lines;
@@ -117,8 +118,8 @@ pub(super) fn contents<L: Layout>(
 /// What became of a device that was put into its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Inserted {
-    /// It stands there with its class.
-    Stands,
+    /// It stands there with its class, in this slot.
+    Stands(usize),
     /// It does, but its class needs more bits.
     WithoutClass,
     /// The line was full.
@@ -132,13 +133,13 @@ pub(super) fn insert<L: Layout>(
     class: u32,
     class_bits: u32,
 ) -> Inserted {
-    let (stored, inserted) = match u64::from(class) <= classes(class_bits) {
-        true => (u64::from(class), Inserted::Stands),
-        false => ((1 << class_bits) - 1, Inserted::WithoutClass),
-    };
     // Filled from the first on, and a slot of zero is empty.
     match L::find(line, 0, 0) {
         Some(slot) => {
+            let (stored, inserted) = match u64::from(class) <= classes(class_bits) {
+                true => (u64::from(class), Inserted::Stands(slot)),
+                false => ((1 << class_bits) - 1, Inserted::WithoutClass),
+            };
             L::set(line, slot, remainder << class_bits | stored);
             inserted
         }
@@ -187,33 +188,45 @@ impl<L: Layout> Table<L> {
         class_bits::<L>(Geometry::<47>::new(lines).remainder_bits())
     }
 
-    /// A table of these devices with their classes; what has no room in it
-    /// goes to `exact`.
+    /// A table of these devices with their classes, of which there are so many;
+    /// what has no room in it goes to `exact`, and the lines of the list of the
+    /// others, slot by slot, to `list_lines`, if that is there.
+    ///
+    /// # Errors
+    ///
+    /// If the devices cannot be read.
     pub(super) fn build(
-        entries: &[(u64, u32)],
-        lines: u64,
-        seeds: Seeds,
-        exact: &mut Vec<(u64, u32)>,
-    ) -> Option<Self> {
+        items: &dyn Rest,
+        count: u64,
+        (lines, seeds): (u64, Seeds),
+        exact: &mut Vec<Item>,
+        mut list_lines: Option<&mut Vec<u32>>,
+    ) -> Result<Option<Self>, String> {
         let before = exact.len();
-        let most = overflow_limit(entries.len());
-        seeds.pick(|seed, is_last| {
-            let (table, overflowed) = Self::try_build(entries, lines, seed, exact);
+        let most = overflow_limit(usize::try_from(count).unwrap_or(usize::MAX));
+        let picked = seeds.pick(|seed, is_last| {
+            let built = Self::try_build(items, lines, seed, exact, list_lines.as_deref_mut());
+            let (table, overflowed) = match built {
+                Ok(built) => built,
+                Err(error) => return Some(Err(error)),
+            };
             if overflowed > most && !is_last {
                 exact.truncate(before);
                 return None;
             }
-            Some(table)
-        })
+            Some(Ok(table))
+        });
+        picked.transpose()
     }
 
     /// The table with these factors, and how many devices found no room.
     fn try_build(
-        entries: &[(u64, u32)],
+        items: &dyn Rest,
         lines: u64,
         seed: u64,
-        exact: &mut Vec<(u64, u32)>,
-    ) -> (Self, usize) {
+        exact: &mut Vec<Item>,
+        mut list_lines: Option<&mut Vec<u32>>,
+    ) -> Result<(Self, usize), String> {
         let mut table = Self {
             lines: Lines::zeroed(lines as usize),
             geometry: Geometry::new(lines),
@@ -221,31 +234,42 @@ impl<L: Layout> Table<L> {
             class_bits: Self::class_bits(lines),
             layout: PhantomData,
         };
+        if let Some(list_lines) = &mut list_lines {
+            list_lines.clear();
+            list_lines.resize(lines as usize * L::SLOTS, 0);
+        }
         let mut overflowed = 0;
         // The lines of some devices are on their way while others are filled.
-        for entries in entries.chunks(AHEAD) {
+        let mut ahead = |items: &[Item]| {
             let mut places = [(0, 0); AHEAD];
-            for (place, &(key, _)) in places.iter_mut().zip(entries) {
-                *place = table.geometry.place(table.mix.apply(key));
+            for (place, item) in places.iter_mut().zip(items) {
+                *place = table.geometry.place(table.mix.apply(item.key));
                 if let Some(line) = table.lines.get(place.0 as usize) {
                     line.prefetch();
                 }
             }
-            for (&(line, remainder), &(key, class)) in places.iter().zip(entries) {
-                let Some(line) = table.lines.get_mut(line as usize) else {
+            for (&(place, remainder), &item) in places.iter().zip(items) {
+                let Some(line) = table.lines.get_mut(place as usize) else {
                     continue;
                 };
-                match insert::<L>(line, remainder, class, table.class_bits) {
-                    Inserted::Stands => {}
-                    Inserted::WithoutClass => exact.push((key, class)),
+                match insert::<L>(line, remainder, item.class, table.class_bits) {
+                    Inserted::Stands(slot) => {
+                        let place = place as usize * L::SLOTS + slot;
+                        let lines = list_lines.as_deref_mut();
+                        if let Some(line) = lines.and_then(|lines| lines.get_mut(place)) {
+                            *line = item.line;
+                        }
+                    }
+                    Inserted::WithoutClass => exact.push(item),
                     Inserted::Overflowed => {
                         overflowed += 1;
-                        exact.push((key, class));
+                        exact.push(item);
                     }
                 }
             }
-        }
-        (table, overflowed)
+        };
+        items.each(&mut |items| items.chunks(AHEAD).for_each(&mut ahead))?;
+        Ok((table, overflowed))
     }
 
     /// The lines and the bijection, which are the whole table.

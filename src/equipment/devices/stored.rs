@@ -53,9 +53,9 @@ const TACS: &str = "devices.tacs";
 /// Where the lines of dense TACs are.
 const CHUNKS: &str = "devices.chunks";
 /// The lines of dense TACs.
-const DENSE: &str = "devices.dense";
+pub(in crate::equipment) const DENSE: &str = "devices.dense";
 /// The lines of hashed TACs.
-const HASHED: &str = "devices.hashed";
+pub(in crate::equipment) const HASHED: &str = "devices.hashed";
 /// The lines of the rest.
 const REST: &str = "devices.rest";
 /// See [`Large`]; of the rest.

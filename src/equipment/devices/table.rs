@@ -84,6 +84,11 @@ enum Spot<'a> {
 }
 
 impl Devices {
+    /// Puts the arrays in whose lines the directory points to.
+    pub(in crate::equipment) fn fill(&mut self, dense: Lines, hashed: Lines) {
+        (self.dense, self.hashed) = (dense, hashed);
+    }
+
     //--- Lookups
 
     /// The class of a device, by its number.
@@ -302,16 +307,7 @@ impl Devices {
             Spot::Slot(line, remainder, bits) => place_in(&self.hashed, line)
                 .zip(quotient::slot::<Slots16>(line, remainder, bits))
                 .map(|(line, slot)| cells + line * Slots16::SLOTS + slot),
-            Spot::Rest(..) => {
-                let slot = match &self.rest {
-                    Rest::Empty => None,
-                    Rest::Words(words) => words.slot(device),
-                    Rest::Slots24(table) => table.slot(device),
-                    Rest::Slots28(table) => table.slot(device),
-                    Rest::Slots32(table) => table.slot(device),
-                };
-                slot.map(|slot| slots + slot)
-            }
+            Spot::Rest(..) => self.rest_slot(device).map(|slot| slots + slot),
         };
         match self.found(device, spot) {
             Found::Absent => None,
@@ -329,6 +325,17 @@ impl Devices {
             + self.hashed.len() * Slots16::SLOTS
             + self.rest_slots()
             + self.exact.slots()
+    }
+
+    /// The slot of a device in the table of the rest, if it has one.
+    fn rest_slot(&self, device: u64) -> Option<usize> {
+        match &self.rest {
+            Rest::Empty => None,
+            Rest::Words(words) => words.slot(device),
+            Rest::Slots24(table) => table.slot(device),
+            Rest::Slots28(table) => table.slot(device),
+            Rest::Slots32(table) => table.slot(device),
+        }
     }
 
     /// How many slots the table of the rest has.
@@ -516,4 +523,4 @@ impl Size {
 pub const BATCH: usize = 32;
 
 /// Cells of a line of the smallest ones.
-const CELLS_MAX: usize = 256;
+pub(super) const CELLS_MAX: usize = 256;
