@@ -24,7 +24,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::equipment::Snapshot;
-use crate::snapshot::{self, Contents, Provenance, Sink, WriteError};
+use crate::snapshot::{self, Contents, Elsewhere, Provenance, Sink, WriteError};
 use crate::time::UnixTime;
 
 pub use self::memory::{Memory, Residence};
@@ -49,6 +49,20 @@ pub fn write(
     provenance: &Provenance,
     created: UnixTime,
 ) -> Result<Contents, String> {
+    write_with(path, (snapshot, &()), provenance, created)
+}
+
+/// The same of a snapshot of which some sections are kept elsewhere.
+///
+/// # Errors
+///
+/// As [`write()`].
+pub fn write_with(
+    path: &Path,
+    (snapshot, elsewhere): (&Snapshot, &dyn Elsewhere<io::Error>),
+    provenance: &Provenance,
+    created: UnixTime,
+) -> Result<Contents, String> {
     let told = |why: &dyn core::fmt::Display| format!("{}: {why}", path.display());
     refuse_foreign(path)?;
     let unfinished = unfinished(path).ok_or_else(|| told(&"is no name of a file"))?;
@@ -64,7 +78,7 @@ pub fn write(
         Err(error) => return Err(cannot(&error)),
     };
     let mut sink = FileSink(file);
-    let written = snapshot::write(snapshot, provenance, created, &mut sink);
+    let written = snapshot::write_with(snapshot, elsewhere, provenance, created, &mut sink);
     let placed = match written {
         Ok(contents) => place(&sink.0, &unfinished, path)
             .map(|dir| (contents, dir))

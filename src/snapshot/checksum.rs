@@ -17,6 +17,50 @@ pub(super) fn of(octets: &[u8]) -> u64 {
     of_blocks(octets.chunks(BLOCK).map(XxHash3_64::oneshot))
 }
 
+/// The checksum of a section that comes part by part, wherever that is cut.
+#[derive(Default)]
+pub(super) struct Sum {
+    /// Those of blocks.
+    blocks: Vec<u64>,
+    /// The block under way, if it has any octets.
+    hasher: Option<XxHash3_64>,
+    /// How many octets it has.
+    len: usize,
+}
+
+impl Sum {
+    /// Adds the next octets.
+    pub(super) fn add(&mut self, mut octets: &[u8]) {
+        while !octets.is_empty() {
+            let room = BLOCK - self.len;
+            let (own, rest) = octets.split_at(room.min(octets.len()));
+            octets = rest;
+            self.len += own.len();
+            match &mut self.hasher {
+                // A whole block at once, which is faster.
+                None if self.len == BLOCK => self.blocks.push(XxHash3_64::oneshot(own)),
+                hasher => hasher.get_or_insert_default().write(own),
+            }
+            if self.len == BLOCK {
+                self.end_block();
+            }
+        }
+    }
+
+    /// Ends the block under way.
+    fn end_block(&mut self) {
+        let hasher = self.hasher.take();
+        self.blocks.extend(hasher.map(|hasher| hasher.finish()));
+        self.len = 0;
+    }
+
+    /// The checksum of all of them.
+    pub(super) fn finish(mut self) -> u64 {
+        self.end_block();
+        of_blocks(self.blocks.into_iter())
+    }
+}
+
 /// The checksum of the section whose blocks have these.
 pub(super) fn of_blocks(blocks: impl Iterator<Item = u64>) -> u64 {
     let mut hasher = XxHash3_64::new();
@@ -44,6 +88,12 @@ mod tests {
             (2 * BLOCK + 5, [first, second, rest].concat()),
         ] {
             assert_eq!(of(&octets[..length]), XxHash3_64::oneshot(&sums));
+            // However it is cut.
+            for part in [1_000_003, BLOCK, BLOCK + 1, 3 * BLOCK] {
+                let mut sum = Sum::default();
+                octets[..length].chunks(part).for_each(|part| sum.add(part));
+                assert_eq!(sum.finish(), of(&octets[..length]));
+            }
         }
     }
 
@@ -51,5 +101,6 @@ mod tests {
     #[test]
     fn nothing_has_the_checksum_of_the_specification() {
         assert_eq!(of(b""), 0x2d06_8005_38d3_94c2);
+        assert_eq!(Sum::default().finish(), of(b""));
     }
 }

@@ -108,9 +108,34 @@ pub struct TableEntry {
 
 //----------- Writing ---------------------------------------------------------
 
-/// Writes sections.
+/// What sections hold that are too large for memory.
+pub trait Elsewhere<E> {
+    /// How many octets a section has, if it is kept here.
+    fn length(&self, section: &str) -> Option<u64>;
+
+    /// Gives them to `take`, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// Those of `take`, and when they cannot be read.
+    fn read(&self, section: &str, take: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E>;
+}
+
+/// Nothing is kept elsewhere.
+impl<E> Elsewhere<E> for () {
+    fn length(&self, _section: &str) -> Option<u64> {
+        None
+    }
+
+    fn read(&self, _section: &str, _take: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// Writes sections; of those that are kept elsewhere, what is there.
 pub(super) fn write<S: Sink>(
     sections: &[Section<'_>],
+    elsewhere: &dyn Elsewhere<S::Error>,
     created: UnixTime,
     sink: &mut S,
 ) -> Result<Contents, S::Error> {
@@ -118,12 +143,25 @@ pub(super) fn write<S: Sink>(
     let mut entries = Vec::with_capacity(sections.len());
     let mut table = Vec::with_capacity(ENTRY * sections.len());
     for section in sections {
-        let length = section.octets.len() as u64;
+        let (length, checksum) = match elsewhere.length(section.name) {
+            None => {
+                let checksum = checksum::of(&section.octets);
+                (section.octets.len() as u64, checksum)
+            }
+            Some(length) => {
+                let mut sum = checksum::Sum::default();
+                elsewhere.read(section.name, &mut |octets| {
+                    sum.add(octets);
+                    Ok(())
+                })?;
+                (length, sum.finish())
+            }
+        };
         let entry = TableEntry {
             name: section.name.to_owned(),
             offset: aligned(end, length),
             length,
-            checksum: checksum::of(&section.octets),
+            checksum,
         };
         end = entry.offset.saturating_add(length);
         put_text::<{ Section::NAME_MAX }>(&mut table, &entry.name);
@@ -154,7 +192,10 @@ pub(super) fn write<S: Sink>(
     for (section, entry) in sections.iter().zip(&entries) {
         // Less than a page.
         sink.write(zeros(entry.offset - written))?;
-        sink.write(&section.octets)?;
+        match elsewhere.length(section.name) {
+            None => sink.write(&section.octets)?,
+            Some(_) => elsewhere.read(section.name, &mut |octets| sink.write(octets))?,
+        }
         written = entry.offset + entry.length;
     }
     Ok(Contents {
@@ -219,7 +260,7 @@ mod tests {
             .map(|(name, octets)| Section::new(name, octets))
             .collect();
         let mut file = Vec::new();
-        write(&sections, UnixTime(1_790_000_000), &mut file).unwrap();
+        write(&sections, &(), UnixTime(1_790_000_000), &mut file).unwrap();
         file
     }
 
@@ -327,7 +368,7 @@ mod tests {
         let digest = |created, text: &[u8]| {
             let mut file = Vec::new();
             let sections = [Section::new("a", text)];
-            write(&sections, UnixTime(created), &mut file)
+            write(&sections, &(), UnixTime(created), &mut file)
                 .unwrap()
                 .digest
         };

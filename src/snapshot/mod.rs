@@ -67,7 +67,7 @@ use thiserror::Error;
 use crate::equipment::{Flaw, Parts, Section, Snapshot};
 use crate::time::UnixTime;
 
-pub use self::container::{Contents, MAGIC, Sink, TableEntry};
+pub use self::container::{Contents, Elsewhere, MAGIC, Sink, TableEntry};
 pub use self::provenance::{FileOrigin, ListOrigin, Provenance};
 pub use self::reading::Source;
 
@@ -108,13 +108,28 @@ pub fn write<S: Sink>(
     created: UnixTime,
     sink: &mut S,
 ) -> Result<Contents, WriteError<S::Error>> {
+    write_with(snapshot, &(), provenance, created, sink)
+}
+
+/// The same of a snapshot of which some sections are kept elsewhere.
+///
+/// # Errors
+///
+/// As [`write()`].
+pub fn write_with<S: Sink>(
+    snapshot: &Snapshot,
+    elsewhere: &dyn Elsewhere<S::Error>,
+    provenance: &Provenance,
+    created: UnixTime,
+    sink: &mut S,
+) -> Result<Contents, WriteError<S::Error>> {
     let mut sections = snapshot.sections().ok_or(WriteError::Unstorable)?;
     let text = serde_json::to_vec(provenance).map_err(|_| WriteError::Unstorable)?;
     if text.len() > PROVENANCE_MAX {
         return Err(WriteError::Unstorable);
     }
     sections.insert(0, Section::new(PROVENANCE, Cow::Owned(text)));
-    container::write(&sections, created, sink).map_err(WriteError::Sink)
+    container::write(&sections, elsewhere, created, sink).map_err(WriteError::Sink)
 }
 
 /// Reads a snapshot from a source and checks everything, but for sections that
@@ -459,7 +474,7 @@ mod tests {
         let all: Vec<Section<'_>> = core::iter::once(provenance).chain(sections).collect();
         let fate = |sections: &[Section<'_>]| {
             let mut octets = Vec::new();
-            container::write(sections, UnixTime(0), &mut octets).unwrap();
+            container::write(sections, &(), UnixTime(0), &mut octets).unwrap();
             from_octets(&octets).map(drop)
         };
         assert_eq!(fate(&all), Ok(()));
