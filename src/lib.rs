@@ -22,7 +22,8 @@
 //! ```text
 //! main ─▶ cli ─▶ net ─▶ connection ─▶ service ─▶ s13 ─▶ base ─▶ wire
 //!                                        └─▶ policy ─▶ equipment ◀─ lists
-//! load             config, lists, snapfile, policy; for reload and cli
+//! load             config, lists, compile, snapfile, policy; for reload and cli
+//! compile          equipment, snapshot; for lists and load
 //! snapfile         snapshot; for load and cli
 //! config, error    main, cli, net, reload, load
 //! time, names      everybody
@@ -35,7 +36,8 @@
 //! * [`changes`]: the journal of single changes as octets, likewise.
 //! * [`service`] joins both, [`connection`] is one connection without its
 //!   socket.
-//! * [`lists`], [`config`], [`snapfile`], [`load`]: from files to a rulebook.
+//! * [`lists`], [`config`], [`snapfile`], [`load`], `compile`: from files to a
+//!   rulebook, with threads and temporary files where it is large.
 //! * `net`, `reload`, `state`, `journal`, `cli`, `capture`, `metrics`: the shells, behind the
 //!   feature `server`. Only they know sockets, clocks, threads and logs.
 //!
@@ -49,6 +51,7 @@
 
 pub mod base;
 pub mod changes;
+pub(crate) mod compile;
 pub mod config;
 pub mod connection;
 pub mod equipment;

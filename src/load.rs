@@ -1,6 +1,7 @@
 //! From the configuration to a rulebook: every list and binding, all or none.
 
 mod rails;
+mod settle;
 mod stored;
 
 use core::fmt;
@@ -10,11 +11,12 @@ use std::path::{Component, Path, PathBuf};
 use thiserror::Error;
 
 use self::rails::Rails;
+use crate::compile::{Budget, Heap, Keeper, Progress, Shelf, assemble};
 use crate::config::{self, Config, ListFormat, MaxChange};
 use crate::equipment::{
     BuildError, Builder, MAX_TERMS, RuleSpec, Scope, Snapshot, Special, Status, Validity,
 };
-use crate::lists::feed::{Feed, Stop, Target};
+use crate::lists::feed::{Feed, Stop, Target, Watch};
 use crate::lists::report::MAX_SHOWN;
 use crate::lists::source::{self, Part};
 use crate::lists::{FileReport, ListReport, LoadReport};
@@ -70,31 +72,54 @@ pub fn load_after(config: &Config, previous: &Previous) -> Result<Loaded, LoadEr
     if let Some(path) = config.snapshot() {
         return stored::load(config, &path, previous);
     }
-    let mut loader = Loader {
-        config,
-        previous,
-        builder: Builder::new(),
-        report: LoadReport {
-            lists: Vec::new(),
-            warnings: config.warnings(),
-        },
+    let dir = match &config.register.state_dir {
+        Some(_) => config.state_dir().filter(|dir| dir.is_dir()),
+        None => None,
     };
-    if config.register.sample {
-        loader.sample()?;
-    }
-    for list in &config.lists {
-        loader.list(list)?;
-    }
-    for binding in &config.bindings {
-        loader.binding(binding)?;
-    }
-    for tac in &config.tacs {
-        loader.models(tac)?;
-    }
-    for (special, number) in config.specials.iter().zip(1..) {
-        loader.special(special, number)?;
-    }
-    loader.finish()
+    let dir = dir.unwrap_or_else(std::env::temp_dir);
+    let loader = Loader::read(config, previous, dir, Watch::default())?;
+    let (loaded, _) = loader.finish(Goal::Serve)?;
+    Ok(loaded)
+}
+
+/// The same for a snapshot that is written and not served: what is large of it
+/// is on a shelf instead. What does not fit in memory goes to `dir`.
+///
+/// # Errors
+///
+/// As [`load`].
+#[cfg_attr(
+    not(feature = "server"),
+    allow(dead_code, reason = "a command compiles")
+)]
+pub(crate) fn compile(
+    config: &Config,
+    previous: &Previous,
+    dir: &Path,
+    progress: &Progress,
+) -> Result<(Loaded, Shelf), LoadError> {
+    let watch = Watch {
+        progress: progress.clone(),
+        digests: true,
+    };
+    let loader = Loader::read(config, previous, dir.to_owned(), watch)?;
+    let (loaded, shelf) = loader.finish(Goal::Write)?;
+    // Whoever writes has one.
+    let shelf = shelf.ok_or_else(|| LoadError::Memory("nothing was kept".to_owned()))?;
+    Ok((loaded, shelf))
+}
+
+/// What a register is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "server"),
+    allow(dead_code, reason = "a command compiles")
+)]
+enum Goal {
+    /// To be served.
+    Serve,
+    /// To be written.
+    Write,
 }
 
 /// The directories in which a change may change a list, to be watched with all
@@ -162,6 +187,9 @@ pub enum LoadError {
     /// Lists are refused.
     #[error("{}", Refused(.0))]
     Refused(LoadReport),
+    /// What memory has no room for cannot be kept elsewhere.
+    #[error("{0}; nothing was loaded")]
+    Memory(String),
     /// There are more lists, files or rules than can be numbered.
     #[error("the lists do not fit: {0}")]
     Build(#[from] BuildError),
@@ -267,11 +295,73 @@ struct Loader<'a> {
     previous: &'a Previous,
     /// What has been loaded.
     builder: Builder,
+    /// The rules of single devices of it.
+    heap: Heap,
     /// The report so far.
     report: LoadReport,
+    /// What is asked of lists, by their places in the report.
+    rails: Vec<(usize, Rails)>,
+    /// Who watches.
+    watch: Watch,
 }
 
 impl<'a> Loader<'a> {
+    /// Reads everything that a configuration names; what does not fit in memory
+    /// goes to `dir`.
+    fn read(
+        config: &'a Config,
+        previous: &'a Previous,
+        dir: PathBuf,
+        watch: Watch,
+    ) -> Result<Self, LoadError> {
+        let heap = Heap::new(Budget {
+            memory: config.register.compile_memory,
+            dir,
+            threads: Budget::processors(),
+        });
+        let mut loader = Self {
+            config,
+            previous,
+            builder: Builder::new(),
+            heap,
+            report: LoadReport {
+                lists: Vec::new(),
+                warnings: config.warnings(),
+            },
+            rails: Vec::new(),
+            watch,
+        };
+        match loader.read_all() {
+            // Which is told better where it happened.
+            Err(LoadError::Build(BuildError::Memory)) => {
+                let error = loader.heap.finish().err();
+                Err(LoadError::Memory(error.unwrap_or_default()))
+            }
+            read => read.map(|()| loader),
+        }
+    }
+
+    /// Reads it.
+    fn read_all(&mut self) -> Result<(), LoadError> {
+        let config = self.config;
+        if config.register.sample {
+            self.sample()?;
+        }
+        for list in &config.lists {
+            self.list(list)?;
+        }
+        for binding in &config.bindings {
+            self.binding(binding)?;
+        }
+        for tac in &config.tacs {
+            self.models(tac)?;
+        }
+        for (special, number) in config.specials.iter().zip(1..) {
+            self.special(special, number)?;
+        }
+        Ok(())
+    }
+
     /// Loads a list of rules.
     fn list(&mut self, list: &'a config::List) -> Result<(), LoadError> {
         let id = self.builder.list(&list.name, list.status)?;
@@ -374,7 +464,13 @@ impl<'a> Loader<'a> {
                 Err(why) => list.faults.push(format!("{}: {why}", path.display())),
             }
         }
-        let mut feed = Feed::new(&mut self.builder, &mut list, wanted.target);
+        let watch = self.watch.clone();
+        let mut feed = Feed::new(
+            (&mut self.builder, &mut self.heap),
+            &mut list,
+            wanted.target,
+            watch,
+        );
         open::read(wanted.format, wanted.strict_svn, &parts, &mut feed)?;
         let crowded = match wanted.target {
             Target::Rules(id, _) => (self.builder.crowded_device(id)).map(|(depth, device)| {
@@ -399,7 +495,7 @@ impl<'a> Loader<'a> {
                 },
                 max_change: wanted.max_change.unwrap_or(register.max_change),
             };
-            rails.check(&mut list);
+            self.rails.push((self.report.lists.len(), rails));
         }
         self.report.lists.push(list);
         Ok(())
@@ -423,7 +519,13 @@ impl<'a> Loader<'a> {
         ] {
             let is_bindings = matches!(target, Target::Bindings(_));
             let mut list = ListReport::new(name, is_bindings, 0);
-            let mut feed = Feed::new(&mut self.builder, &mut list, target);
+            let watch = self.watch.clone();
+            let mut feed = Feed::new(
+                (&mut self.builder, &mut self.heap),
+                &mut list,
+                target,
+                watch,
+            );
             let file = feed.start(format!("{name}.csv (built in)"))?;
             match house::read(text.as_bytes(), file, &mut feed) {
                 Ok(()) => {}
@@ -435,12 +537,39 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// Makes the rulebook, unless a list is refused.
-    fn finish(mut self) -> Result<Loaded, LoadError> {
+    /// Makes the rulebook, unless a list is refused, and what is large of it if
+    /// it is to be written.
+    fn finish(mut self, goal: Goal) -> Result<(Loaded, Option<Shelf>), LoadError> {
+        self.heap.add(self.builder.take_bundles(true));
+        self.heap.finish().map_err(LoadError::Memory)?;
+        let files = self.builder.files_of_sources();
+        let keeps_lines = goal == Goal::Serve || self.config.register.line_numbers;
+        let plan = self.builder.plan(&files, keeps_lines);
+        let mut keeper = match goal {
+            Goal::Serve => Keeper::memory(&self.heap),
+            Goal::Write => Keeper::shelf(&self.heap),
+        };
+        let assembled = assemble(plan, self.heap, &mut keeper, &self.watch.progress);
+        let mut assembled = assembled.map_err(LoadError::Memory)?;
+        let refusals = core::mem::take(&mut assembled.refusals);
+        settle::settle(&mut self.report, &self.builder, &refusals);
+        for (place, rails) in &self.rails {
+            if let Some(list) = self.report.lists.get_mut(*place) {
+                rails.check(list);
+            }
+        }
         if self.report.lists.iter().any(ListReport::is_refused) {
             return Err(LoadError::Refused(self.report));
         }
-        let snapshot = self.builder.finish();
+        let Keeper { kept, mut shelf } = keeper;
+        let (devices, shelf) = match kept {
+            Some(kept) => (kept.fill(assembled, keeps_lines), None),
+            None => {
+                shelf.finish(assembled.lines);
+                (assembled.rules, Some(shelf))
+            }
+        };
+        let snapshot = self.builder.finish_assembled(devices, &refusals);
         let mut specials = self.config.specials.iter();
         if let Some(special) =
             specials.find(|special| special.kinds.contains(&Special::UnallocatedTac))
@@ -450,11 +579,12 @@ impl<'a> Loader<'a> {
         }
         let rulebook = rulebook(self.config, snapshot)?;
         self.report.warnings.extend(rulebook.overlaps());
-        Ok(Loaded {
+        let loaded = Loaded {
             rulebook,
             report: self.report,
             residence: None,
-        })
+        };
+        Ok((loaded, shelf))
     }
 }
 
@@ -502,5 +632,198 @@ fn policy_spec(
         combine: policy.combine(register),
         override_status: policy.override_status,
         shadow: policy.shadow,
+    }
+}
+
+//----------- Tests -----------------------------------------------------------
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::equipment::{Device, RuleKind};
+    use crate::snapfile;
+    use crate::snapshot::{self, Provenance};
+    use crate::time::UnixTime;
+
+    /// A line of a list: device, status, reason, dated or not.
+    type Line = (u64, Option<Status>, u8, bool);
+
+    /// Few devices, so that lines meet, in TACs of every structure.
+    fn line() -> impl Strategy<Value = Line> {
+        let device = prop_oneof![
+            3 => 0u64..40,
+            1 => (0u64..50).prop_map(|n| n * 7_000_000_000 + n),
+            1 => (0u64..3000).prop_map(|n| 35_209_900_000_000 + n),
+        ];
+        let status = prop_oneof![
+            4 => Just(None),
+            1 => Just(Some(Status::Greylisted)),
+            1 => Just(Some(Status::Whitelisted)),
+        ];
+        (device, status, 0u8..4, prop::bool::weighted(0.1))
+    }
+
+    /// A list as a file: simple lines, and such as only the general reader
+    /// takes.
+    fn text(lines: &[Line]) -> String {
+        let mut text = "imei,status,reason,from\n".to_owned();
+        for &(device, status, reason, is_dated) in lines {
+            let status = status.map_or(String::new(), |status| status.to_string());
+            let reason = ["", "stolen", "lost, or so", "\u{e4}"][usize::from(reason)];
+            let quote = if reason.contains(',') { "\"" } else { "" };
+            let from = if is_dated { "2026-01-31" } else { "" };
+            text += &format!("{device:014},{status},{quote}{reason}{quote},{from}\n");
+        }
+        text
+    }
+
+    /// What a naive reader makes of lists: for each device the lists, statuses
+    /// and dates that count with their lines; and how many lines do not.
+    #[expect(clippy::type_complexity, reason = "what a map of the naive kind is")]
+    fn model(lists: &[Vec<Line>]) -> (BTreeMap<u64, Vec<(usize, Status, bool, u32)>>, Vec<u64>) {
+        let mut devices: BTreeMap<u64, Vec<(usize, Status, bool, u32)>> = BTreeMap::new();
+        let mut bad = vec![0; lists.len()];
+        for (list, lines) in lists.iter().enumerate() {
+            for (&(device, status, _, is_dated), line) in lines.iter().zip(2..) {
+                let status = status.unwrap_or(Status::Blacklisted);
+                let known = devices.entry(device).or_default();
+                // A date has no end, so any two rules share a time.
+                if known
+                    .iter()
+                    .any(|&(own, other, ..)| own == list && other != status)
+                {
+                    bad[list] += 1;
+                } else if !known
+                    .iter()
+                    .any(|&(own, _, dated, _)| (own, dated) == (list, is_dated))
+                {
+                    known.push((list, status, is_dated, line));
+                }
+            }
+        }
+        (devices, bad)
+    }
+
+    /// A directory with lists, and its configuration.
+    fn configured(lists: &[Vec<Line>]) -> (tempfile::TempDir, Config) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut keys = String::new();
+        for (number, lines) in lists.iter().enumerate() {
+            fs::write(dir.path().join(format!("{number}.csv")), text(lines)).unwrap();
+            keys += &format!(
+                "[[list]]\nname = \"l{number}\"\nstatus = \"black\"\npath = \"{number}.csv\"\nmax_bad_lines = 1000000\n"
+            );
+        }
+        let mut config = Config::parse(&keys, Path::new("weir.toml")).unwrap();
+        config.register.lists_dir = dir.path().to_owned();
+        (dir, config)
+    }
+
+    /// The file that a configuration compiles to.
+    fn compiled(config: &Config, dir: &Path) -> (Vec<u8>, LoadReport) {
+        let path = dir.join("out.weir");
+        let (loaded, shelf) =
+            compile(config, &Previous::default(), dir, &Progress::default()).unwrap();
+        let snapshot = loaded.rulebook.snapshot();
+        let none = Provenance::default();
+        snapfile::write_with(&path, (snapshot, &shelf), &none, UnixTime(0)).unwrap();
+        (fs::read(path).unwrap(), loaded.report)
+    }
+
+    /// The rules for single devices of a snapshot, as the model has them.
+    fn rules(snapshot: &Snapshot) -> BTreeMap<u64, Vec<(usize, Status, bool, u32)>> {
+        let mut devices: BTreeMap<u64, Vec<(usize, Status, bool, u32)>> = BTreeMap::new();
+        let rules = snapshot
+            .rules()
+            .filter(|rule| rule.scope.kind() == RuleKind::Device);
+        for rule in rules {
+            let Scope::Device(device) = rule.scope else {
+                continue;
+            };
+            let is_dated = rule.validity.from.is_some();
+            let list = rule.list.name[1..].parse().unwrap();
+            let rule = (list, rule.status, is_dated, rule.line);
+            devices.entry(device.number()).or_default().push(rule);
+        }
+        devices
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// However little memory there is, so that everything goes to files, the
+        /// compiled register has the same octets, and they say what the naive
+        /// model says.
+        #[test]
+        fn memory_changes_nothing(
+            lists in prop::collection::vec(prop::collection::vec(line(), 0..400), 1..4)
+        ) {
+            let (dir, mut config) = configured(&lists);
+            let (expected, bad) = model(&lists);
+            let served = load(&config).unwrap();
+            let snapshot = served.rulebook.snapshot();
+            let none = Provenance::default();
+            let octets = snapshot::to_octets(snapshot, &none, UnixTime(0)).unwrap();
+            for memory in [1 << 30, 10_000, 0] {
+                config.register.compile_memory = memory;
+                let (file, report) = compiled(&config, dir.path());
+                prop_assert!(file == octets, "{} octets of memory", memory);
+                let own: Vec<u64> = report.lists.iter().map(|list| list.bad_lines()).collect();
+                prop_assert_eq!(&own, &bad);
+                let entries: u64 = report.lists.iter().map(|list| list.entries()).sum();
+                let lines: usize = lists.iter().map(Vec::len).sum();
+                prop_assert_eq!(entries + bad.iter().sum::<u64>(), lines as u64);
+            }
+            let stored = snapshot::from_octets(&octets).unwrap().snapshot;
+            for snapshot in [snapshot, &stored] {
+                prop_assert!(rules(snapshot) == expected);
+            }
+            for (&device, rules) in &expected {
+                let device = Device::from_number(device).unwrap();
+                let mut found = Vec::new();
+                stored.visit_rules(RuleKind::Device, device, None, |_, terms| {
+                    found.push((terms.list.place(), terms.status));
+                });
+                let rules = rules.iter().map(|&(list, status, ..)| (list, status));
+                prop_assert_eq!(found, rules.collect::<Vec<_>>());
+            }
+            // Nothing else is left.
+            prop_assert_eq!(fs::read_dir(dir.path()).unwrap().count(), lists.len() + 1);
+        }
+    }
+
+    #[test]
+    fn a_place_for_files_that_is_none_is_named() {
+        let lists = [vec![(1, None, 0, false); 10]];
+        let (dir, mut config) = configured(&lists);
+        config.register.compile_memory = 0;
+        let nowhere = dir.path().join("nowhere");
+        let error = compile(
+            &config,
+            &Previous::default(),
+            &nowhere,
+            &Progress::default(),
+        );
+        let told = error.unwrap_err().to_string();
+        assert!(told.contains("nowhere: a temporary file"), "{told}");
+        assert!(told.contains("raise `compile_memory`"), "{told}");
+    }
+
+    #[test]
+    fn without_line_numbers_rules_have_none() {
+        let lists = [vec![(1, None, 1, false), (2, None, 0, false)]];
+        let (dir, mut config) = configured(&lists);
+        let (with, _) = compiled(&config, dir.path());
+        config.register.line_numbers = false;
+        let (without, _) = compiled(&config, dir.path());
+        assert!(without.len() < with.len());
+        let stored = snapshot::from_octets(&without).unwrap().snapshot;
+        let lines =
+            |snapshot: &Snapshot| -> Vec<u32> { snapshot.rules().map(|rule| rule.line).collect() };
+        assert_eq!(lines(&stored), [0, 0]);
     }
 }

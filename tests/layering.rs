@@ -470,14 +470,26 @@ fn the_core_is_pure_and_its_layers_point_down() {
 /// nothing of Diameter either, and nothing of a shell.
 #[test]
 fn lists_know_equipment_only() {
-    let allowed = ["lists", "equipment", "time", "nearest"];
+    knows_only(
+        "lists",
+        &["lists", "compile", "equipment", "time", "nearest"],
+    );
+}
+
+/// So it is with what puts rules together.
+#[test]
+fn compiling_knows_equipment_and_snapshots_only() {
+    knows_only("compile", &["compile", "equipment", "snapshot"]);
+}
+
+/// Checks that a module uses no others than these, and no task.
+fn knows_only(module: &str, allowed: &[&str]) {
     let files = files(&sources());
-    let lists: Vec<_> = files
-        .iter()
-        .filter(|(file, _)| top(file) == "lists")
+    let own: Vec<_> = (files.iter())
+        .filter(|(file, _)| top(file) == module)
         .collect();
-    assert!(!lists.is_empty());
-    for (file, text) in lists {
+    assert!(!own.is_empty());
+    for (file, text) in own {
         for path in paths(&without_tests(tokens(text))) {
             let may_use = |module: &str| allowed.contains(&module);
             assert!(

@@ -264,6 +264,13 @@ impl Check {
             );
             self.fault(&[&"register", &"keep"], message);
         }
+        let memory = config.register.compile_memory;
+        if !(MIN_COMPILE_MEMORY..=MAX_COMPILE_MEMORY).contains(&memory) {
+            let message = format!(
+                "is {memory}; allowed are {MIN_COMPILE_MEMORY} to {MAX_COMPILE_MEMORY} bytes"
+            );
+            self.fault(&[&"register", &"compile_memory"], message);
+        }
         for (index, special) in config.specials.iter().enumerate() {
             let place = index.to_string();
             self.name(&mut names, &["special", &place, "name"], &special.name);

@@ -233,6 +233,13 @@ pub struct Register {
     pub keep: usize,
     /// Whether a change of a list's file loads the lists anew.
     pub watch: bool,
+    /// How many bytes of memory the rules of single devices may take while lists
+    /// are loaded or compiled, besides what is made of them to be served.
+    #[serde(deserialize_with = "text::whole_number")]
+    pub compile_memory: u64,
+    /// Whether a compiled register knows on which line of its list a single
+    /// device stands.
+    pub line_numbers: bool,
 }
 
 impl Default for Register {
@@ -251,9 +258,18 @@ impl Default for Register {
             state_dir: None,
             keep: DEFAULT_KEEP,
             watch: true,
+            compile_memory: DEFAULT_COMPILE_MEMORY,
+            line_numbers: true,
         }
     }
 }
+
+/// The default of [`Register::compile_memory`]: a hundred million devices fit.
+pub const DEFAULT_COMPILE_MEMORY: u64 = 1 << 30;
+/// The least of it: below, what is read at a time does not fit.
+pub const MIN_COMPILE_MEMORY: u64 = 64 << 20;
+/// The most of it: no machine has more, so that it is a mistake.
+pub const MAX_COMPILE_MEMORY: u64 = 1 << 44;
 
 /// `[[list]]`: a named set of rules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,6 +4,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use thiserror::Error;
 
 use super::bindings::{BoundBuilder, Exceptions};
+use super::bulk::{
+    Assembly, Bundle, Classes, Item, Kept, PARTITIONS, Partition, Plan, Prepared, Refusal,
+    Refusals, Said, Tuple, counted,
+};
 use super::device_rules::DeviceRules;
 use super::devices::Devices;
 use super::directory::TacDirectoryBuilder;
@@ -22,6 +26,10 @@ use super::{
 /// says the same; where there are more, a table knows them. More than one
 /// device has in practice, so that the table is small.
 const REPEATS_SOUGHT: usize = 32;
+
+/// How many rules of single devices make a bundle, if they come one by one: a
+/// few megabytes.
+const OPEN_MAX: usize = 1 << 17;
 
 /// The most rules about exactly the same devices that differ in list, status
 /// or dates, and the most ranges of one list that do so and share a device or
@@ -68,8 +76,15 @@ pub struct Builder {
     reasons: TextsBuilder,
     /// The rules, but for those of one device.
     rules: Records,
-    /// The rules of one device.
-    devices: Records,
+    /// What rules of single devices say.
+    saids: Interner<Said>,
+    /// Rules of single devices that are in no bundle yet.
+    open: Vec<Tuple>,
+    /// The others, unless they were taken.
+    bundles: Vec<Bundle>,
+    /// Those of them from which somebody is excepted: device, what is said, and
+    /// line, and the record of the exception.
+    excepted: FxHashMap<(Device, u32, u32), u32>,
     /// Where the rules are found.
     index: RuleIndexBuilder,
     /// The numbers of the terms of devices with very many rules.
@@ -154,6 +169,21 @@ impl Builder {
     /// If the list or the file is not of this builder, or there are too many
     /// rules.
     pub fn rule(&mut self, list: ListId, rule: RuleSpec<'_>) -> Result<(), BuildError> {
+        self.rule_of_line(list, rule, &[])
+    }
+
+    /// Adds one of the rules of a line that gives devices all these statuses. If
+    /// it is of a single device and contradicts a line before, it is left out in
+    /// the end, with all others of its line about the device, which are added
+    /// one behind the other; of what is about other devices,
+    /// [`contradicts`](Self::contradicts) tells. Without statuses it counts
+    /// whatever it contradicts.
+    pub(crate) fn rule_of_line(
+        &mut self,
+        list: ListId,
+        rule: RuleSpec<'_>,
+        statuses: &[Status],
+    ) -> Result<(), BuildError> {
         let Some(ListKind::Rules { .. }) = self.kind_of(list) else {
             return Err(BuildError::List);
         };
@@ -163,8 +193,35 @@ impl Builder {
             validity: rule.validity,
         })?;
         let source = self.intern_source(rule.file, rule.reason)?;
-        let number = self
-            .records_of_mut(rule.scope)
+        let number = match rule.scope {
+            Scope::Device(device) => {
+                let said = self.saids.intern(Said {
+                    terms,
+                    source,
+                    statuses: Said::bits(statuses),
+                    has_exceptions: !rule.exceptions.is_empty(),
+                })?;
+                self.push_tuple(Tuple::new(device, said, rule.line));
+                self.except(device, said, &rule)?
+            }
+            _ => Some(self.push_rule(terms, source, &rule)?),
+        };
+        for &imsi in rule.exceptions {
+            self.push_exception(imsi, number)?;
+        }
+        *self.counts.of_mut(rule.scope.kind()) += 1;
+        self.count_entries(list, 1);
+        Ok(())
+    }
+
+    /// Adds the record of a rule that is not of a single device.
+    fn push_rule(
+        &mut self,
+        terms: u32,
+        source: u32,
+        rule: &RuleSpec<'_>,
+    ) -> Result<u32, BuildError> {
+        let number = (self.rules)
             .push(rule.scope, terms, source, rule.line)
             .ok_or(BuildError::TooMany("rules"))?;
         // A rule that only says again what another says is kept for its line and
@@ -173,28 +230,136 @@ impl Builder {
         if !self.repeats(rule.scope, terms)
             && let Some(next) = self.index.insert(rule.scope, number)
         {
-            self.records_of_mut(rule.scope).link(number, next);
+            self.rules.link(number, next);
         }
-        if let Scope::Range { from, to } = rule.scope {
-            let covered = self.covered.entry((list, rule.status)).or_default();
+        if let Scope::Range { from, to } = rule.scope
+            && let Some(list) = self.terms.values.get(terms as usize)
+        {
+            let covered = self.covered.entry((list.list, rule.status)).or_default();
             covered.insert(from, to, terms);
         }
-        if !rule.exceptions.is_empty() {
-            // The rules of one device get other numbers in the end.
-            let number = match rule.scope {
-                Scope::Device(_) => self
-                    .rules
-                    .push(rule.scope, terms, source, rule.line)
-                    .ok_or(BuildError::TooMany("exceptions"))?,
-                _ => number,
-            };
-            for &imsi in rule.exceptions {
-                self.except(imsi, number)?;
-            }
+        Ok(number)
+    }
+
+    /// Adds a record for the exceptions of a rule of a single device, which has
+    /// no other.
+    fn except(
+        &mut self,
+        device: Device,
+        said: u32,
+        rule: &RuleSpec<'_>,
+    ) -> Result<Option<u32>, BuildError> {
+        let Some(own) = self.saids.values.get(said as usize) else {
+            return Ok(None);
+        };
+        if !own.has_exceptions {
+            return Ok(None);
         }
-        *self.counts.of_mut(rule.scope.kind()) += 1;
-        self.count_entry(list);
+        let number = (self.rules)
+            .push(rule.scope, own.terms, own.source, rule.line)
+            .ok_or(BuildError::TooMany("exceptions"))?;
+        self.excepted.insert((device, said, rule.line), number);
+        Ok(Some(number))
+    }
+
+    //--- In bulk
+
+    /// The number of what rules of single devices say that stand in a file; see
+    /// [`rule_of_line`](Self::rule_of_line) for the statuses.
+    pub(crate) fn said(
+        &mut self,
+        (list, file): (ListId, FileId),
+        (status, validity): (Status, Validity),
+        reason: Option<&str>,
+    ) -> Result<u32, BuildError> {
+        let Some(ListKind::Rules { .. }) = self.kind_of(list) else {
+            return Err(BuildError::List);
+        };
+        let terms = self.terms.intern(Terms {
+            list,
+            status,
+            validity,
+        })?;
+        let source = self.intern_source(file, reason)?;
+        self.saids.intern(Said {
+            terms,
+            source,
+            statuses: Said::bits(&[status]),
+            has_exceptions: false,
+        })
+    }
+
+    /// Adds rules of single devices to a list, which come behind all that were
+    /// added before; what they say has numbers of [`said`](Self::said).
+    pub(crate) fn bundle(&mut self, list: ListId, bundle: Bundle) {
+        self.close_bundle();
+        self.counts.devices += bundle.meta.len();
+        self.count_entries(list, bundle.meta.len());
+        self.bundles.push(bundle);
+    }
+
+    /// Adds a rule of a single device.
+    fn push_tuple(&mut self, tuple: Tuple) {
+        self.open.push(tuple);
+        if self.open.len() >= OPEN_MAX {
+            self.close_bundle();
+        }
+    }
+
+    /// Makes a bundle of the rules that are in none.
+    fn close_bundle(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        let tuples = core::mem::take(&mut self.open);
+        self.bundles.push(Bundle::of_register(tuples));
+    }
+
+    /// Takes the rules of single devices that were added, which may be kept
+    /// elsewhere until the end.
+    pub(crate) fn take_bundles(&mut self, all: bool) -> Vec<Bundle> {
+        if all {
+            self.close_bundle();
+        }
+        core::mem::take(&mut self.bundles)
+    }
+
+    /// Excepts a subscriber from the rule of a record.
+    fn push_exception(&mut self, imsi: Imsi, record: Option<u32>) -> Result<(), BuildError> {
+        number_of_next(self.exceptions.len(), "exceptions")?;
+        let record = record.ok_or(BuildError::TooMany("exceptions"))?;
+        self.exceptions.push((imsi, RuleId::of_record(record)));
         Ok(())
+    }
+
+    /// How many rules of single devices were added.
+    pub(crate) fn device_rules(&self) -> u64 {
+        self.counts.devices as u64
+    }
+
+    /// The number of the file of each source, for
+    /// [`plan`](Self::plan).
+    pub(crate) fn files_of_sources(&self) -> Vec<u32> {
+        let sources = self.sources.values.iter();
+        sources.map(|source| source.file.0).collect()
+    }
+
+    /// What the rules of single devices are assembled with.
+    pub(crate) fn plan<'a>(&'a self, files: &'a [u32], keeps_lines: bool) -> Plan<'a> {
+        Plan::new(&self.saids.values, &self.terms.values, files, keeps_lines)
+    }
+
+    /// The file and the list of what is said.
+    pub(crate) fn place_of(&self, said: u32) -> Option<(FileId, ListId, Status)> {
+        let said = self.saids.values.get(said as usize)?;
+        let terms = self.terms.values.get(said.terms as usize)?;
+        let source = self.sources.values.get(said.source as usize)?;
+        Some((source.file, terms.list, terms.status))
+    }
+
+    /// The path of a file.
+    pub(crate) fn path(&self, file: FileId) -> Option<&str> {
+        self.files.get(file.0 as usize).map(|path| &**path)
     }
 
     /// Adds a binding to a list.
@@ -217,7 +382,7 @@ impl Builder {
             .push(binding.scope, terms, source, binding.line)
             .ok_or(BuildError::TooMany("bindings"))?;
         self.bound.push(binding.subscribers);
-        self.count_entry(list);
+        self.count_entries(list, 1);
         Ok(())
     }
 
@@ -249,13 +414,14 @@ impl Builder {
             .rules
             .push(exception.scope, terms, source, exception.line)
             .ok_or(BuildError::TooMany("exceptions"))?;
-        self.except(exception.imsi, number)?;
-        self.count_entry(list);
+        self.push_exception(exception.imsi, Some(number))?;
+        self.count_entries(list, 1);
         Ok(())
     }
 
     /// Whether there are as many rules about exactly these devices as there may
-    /// be, [`MAX_TERMS`], and one of these would be another.
+    /// be, [`MAX_TERMS`], and one of these would be another. Of single devices it
+    /// is not known before the end.
     #[must_use]
     pub fn is_crowded(
         &self,
@@ -280,7 +446,8 @@ impl Builder {
 
     /// Whether a rule of the same list about exactly the same devices, or of a
     /// range about a device of this range, has a status that is none of
-    /// `statuses` at a time that they share.
+    /// `statuses` at a time that they share. Of single devices it is not known
+    /// before the end.
     #[must_use]
     pub fn contradicts(
         &self,
@@ -322,7 +489,7 @@ impl Builder {
                 && terms.validity.overlaps(validity);
             let source = self.sources.values.get(record.source as usize)?;
             differs.then_some(Contradiction {
-                scope: self.records_of(scope).scope(record)?,
+                scope: self.rules.scope(record)?,
                 status: terms.status,
                 file: self.files.get(source.file.0 as usize)?,
                 line: record.line,
@@ -336,7 +503,7 @@ impl Builder {
             return overlapping.find_map(|(_, _, number)| contradiction(self.rules.find(number)?));
         }
         let head = self.index.find(scope).unwrap_or(NONE);
-        let mut chain = self.records_of(scope).chain(head);
+        let mut chain = self.rules.chain(head);
         chain.find_map(|(_, record)| contradiction(record))
     }
 
@@ -384,25 +551,89 @@ impl Builder {
     /// The snapshot of everything that was added.
     #[must_use]
     pub fn finish(mut self) -> Snapshot {
-        let devices = DeviceRules::build(&self.devices, self.index.take_devices());
+        let bundles = self.take_bundles(true);
+        let files = self.files_of_sources();
+        let mut plan = self.plan(&files, true);
+        let mut kept = Kept::new(self.device_rules());
+        let gather = |partition| {
+            let count = bundles.iter().map(|own| own.meta.count(partition)).sum();
+            let mut tuples = Partition::with_room(count);
+            for bundle in &bundles {
+                tuples.add(bundle.segment(partition));
+            }
+            tuples
+        };
+        let first = counted(|partition| {
+            let bundles = bundles.iter();
+            bundles.map(|own| own.meta.count(partition)).sum()
+        });
+        let counted = (0..first).map(|partition| plan.prepare(partition, gather(partition)));
+        let counted: Vec<Prepared> = counted.collect();
+        let mut assembly = Assembly::rank(&mut plan, &counted);
+        let mut counted = counted.into_iter();
+        let mut rest: Vec<Vec<Item>> = Vec::new();
+        for partition in 0..PARTITIONS {
+            let mut prepared = match counted.next() {
+                Some(prepared) => prepared,
+                None => plan.prepare(partition, gather(partition)),
+            };
+            assembly.number(&plan, &mut prepared);
+            let laid_out = plan.lay_out(prepared);
+            let mut arrays = assembly.join(&plan, laid_out);
+            rest.push(core::mem::take(&mut arrays.rest));
+            kept.keep(arrays);
+        }
+        drop(bundles);
+        // What is in memory can be read.
+        let mut assembled = assembly.finish(&rest).unwrap_or_default();
+        let refusals = core::mem::take(&mut assembled.refusals);
+        let devices = kept.fill(assembled, true);
+        self.finish_assembled(devices, &refusals)
+    }
+
+    /// The same with the rules of single devices, which were assembled from this
+    /// builder's; what was refused of them is left out.
+    pub(crate) fn finish_assembled(
+        mut self,
+        devices: DeviceRules,
+        refusals: &Refusals,
+    ) -> Snapshot {
+        for (&said, &[rules, _]) in &refusals.counts {
+            let rules = usize::try_from(rules).unwrap_or(usize::MAX);
+            self.counts.devices = self.counts.devices.saturating_sub(rules);
+            let list = self.place_of(said).map(|(_, list, _)| list.place());
+            if let Some(list) = list.and_then(|list| self.lists.get_mut(list)) {
+                list.entries = list.entries.saturating_sub(rules);
+            }
+        }
+        let record = |refusal: &Refusal| {
+            let device = Device::from_number(refusal.device)?;
+            let excepted = (device, refusal.said, refusal.line);
+            let number = self.excepted.get(&excepted).copied()?;
+            Some(RuleId::of_record(number))
+        };
+        let refused: FxHashSet<RuleId> =
+            refusals.with_exceptions.iter().filter_map(record).collect();
+        (self.exceptions).retain(|(_, rule)| !refused.contains(rule));
         self.finish_around(devices)
     }
 
     /// The same with a table of devices that was made elsewhere in the place of
     /// the devices of all rules for one: of its class 1 is said what the first of
-    /// these rules says, and so on. The lines of its devices are not known.
+    /// these rules says, of class 2 what the first one that says something else
+    /// does, and so on. The lines of its devices are not known.
     #[must_use]
     pub fn finish_with(mut self, table: Devices) -> Snapshot {
-        drop(self.index.take_devices());
         self.counts.devices = table.len();
-        let devices = DeviceRules::of_table(table, &self.devices);
-        self.finish_around(devices)
+        let mut classes = Classes::default();
+        for said in &self.saids.values {
+            classes.push(&[said.rule()]);
+        }
+        self.finish_around(DeviceRules::new(table, classes, Vec::new()))
     }
 
     /// The snapshot of these devices and everything else.
     fn finish_around(mut self, devices: DeviceRules) -> Snapshot {
-        // Before anything else is made: these are the most.
-        self.devices = Records::default();
         self.counts.exceptions = self.exceptions.len();
         self.counts.bindings = self.bindings.len();
         let (rules, bindings, terms) = (&self.rules, &self.bindings, &self.terms.values);
@@ -438,13 +669,6 @@ impl Builder {
 
     //--- Helpers
 
-    /// Excepts a subscriber from a rule.
-    fn except(&mut self, imsi: Imsi, number: u32) -> Result<(), BuildError> {
-        number_of_next(self.exceptions.len(), "exceptions")?;
-        self.exceptions.push((imsi, RuleId::of_record(number)));
-        Ok(())
-    }
-
     /// Declares a list of either kind.
     fn push_list(&mut self, name: &str, kind: ListKind) -> Result<ListId, BuildError> {
         // The highest number stays free, as with everything else.
@@ -467,26 +691,10 @@ impl Builder {
         self.lists.get(list.place()).map(|list| list.kind)
     }
 
-    /// Notes that a list has one entry more.
-    fn count_entry(&mut self, list: ListId) {
+    /// Notes that a list has so many entries more.
+    fn count_entries(&mut self, list: ListId, more: usize) {
         if let Some(list) = self.lists.get_mut(list.place()) {
-            list.entries += 1;
-        }
-    }
-
-    /// Where the records of rules with this scope are kept.
-    fn records_of(&self, scope: Scope) -> &Records {
-        match scope {
-            Scope::Device(_) => &self.devices,
-            _ => &self.rules,
-        }
-    }
-
-    /// The same, for a new one.
-    fn records_of_mut(&mut self, scope: Scope) -> &mut Records {
-        match scope {
-            Scope::Device(_) => &mut self.devices,
-            _ => &mut self.rules,
+            list.entries += more;
         }
     }
 
@@ -498,7 +706,7 @@ impl Builder {
         }
         // The chain is short: a long one has a table.
         let head = self.index.find(scope).unwrap_or(NONE);
-        let chain = || self.records_of(scope).chain(head);
+        let chain = || self.rules.chain(head);
         if chain().any(|(_, record)| record.terms == terms) {
             return true;
         }
@@ -593,6 +801,9 @@ pub enum BuildError {
     /// No file of this builder.
     #[error("the file was not declared")]
     File,
+    /// Rules that are kept elsewhere until the end could not be.
+    #[error("there is no room for more rules")]
+    Memory,
 }
 
 /// The number that the next entry gets.

@@ -8,18 +8,16 @@
 
 use std::borrow::Cow;
 
-use rustc_hash::FxHashMap;
-
 use super::Device;
-use super::devices::{Devices, DevicesBuilder};
-use super::record::{NONE, Records};
+use super::bulk::Classes;
+use super::devices::{DENSE, Devices, HASHED, Lines};
 use super::stored::{Column, Damage, Flaw, Octets, Parts, Section, octets};
 
 //----------- DeviceRules -----------------------------------------------------
 
 /// The rules for single devices, by device.
 #[derive(Clone, Debug, Default)]
-pub(super) struct DeviceRules {
+pub(crate) struct DeviceRules {
     /// From a device to its class, counted from 1.
     table: Devices,
     /// What is said of the devices of each class.
@@ -32,20 +30,8 @@ pub(super) struct DeviceRules {
     more_lines: Vec<u32>,
 }
 
-/// Classes of devices.
-#[derive(Clone, Debug, Default)]
-struct Classes {
-    /// What is said, class by class, in the order of loading.
-    members: Vec<DeviceRule>,
-    /// Where each class ends.
-    ends: Vec<u32>,
-    /// So many of the first classes say one thing each, as most do: of these
-    /// class and member have the same place.
-    single: u32,
-}
-
 /// What a rule says of the devices of a class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct DeviceRule {
     /// The number of its terms.
     pub(super) terms: u32,
@@ -122,26 +108,16 @@ impl DeviceRules {
     }
 }
 
-impl Classes {
-    /// What is said of a class, with the number of the first.
-    #[inline(never)]
-    fn find(&self, class: u32) -> (u32, &[DeviceRule]) {
-        let end = |class: u32| self.ends.get(class as usize).copied();
-        // Classes are counted from 1.
-        let last = class.wrapping_sub(1);
-        let from = last.checked_sub(1).and_then(end).unwrap_or(0);
-        let to = end(last).unwrap_or(from);
-        let members = self.members.get(from as usize..to as usize);
-        (from, members.unwrap_or_default())
-    }
-}
-
 //----------- Storing ---------------------------------------------------------
 
 /// What is said of each class.
 const MEMBERS: &str = "devices.members";
 /// Where each class ends in it.
 const ENDS: &str = "devices.ends";
+/// The sections of what may be too large for memory while a register is built:
+/// dense and hashed lines, and the line of the list for each place.
+pub(crate) const ARRAYS: [&str; 3] = [DENSE, HASHED, LINES];
+
 /// The line of each place.
 pub(super) const LINES: &str = "devices.lines";
 /// The lines of devices of which several things are said.
@@ -215,237 +191,20 @@ impl DeviceRules {
 
 //----------- Building --------------------------------------------------------
 
-/// What the bijections of the table begin with: any number will do, and the
-/// same one makes the same table of the same devices.
-const SEED: u64 = 0x5713_a1e1;
-
 impl DeviceRules {
-    /// The rules of chains of records, each with its device.
-    pub(super) fn build(records: &Records, heads: impl Iterator<Item = (u64, u32)>) -> Self {
-        let mut heads: Vec<(u64, u32)> = heads.collect();
-        heads.sort_unstable();
-        let mut said = Vec::new();
-        let mut known = Known::default();
-        let mut classes: Vec<u32> = Vec::with_capacity(heads.len());
-        for &(_, head) in &heads {
-            classes.push(match single(records, head) {
-                Some((rule, _)) => known.number_of_one(rule),
-                None => {
-                    collect(records, head, &mut said, |_| {});
-                    known.number_of_several(&said)
-                }
-            });
-        }
-        let (order, ranked) = known.rank();
-        let mut builder = DevicesBuilder::new(SEED);
-        builder.expect(heads.len());
-        for (&(device, _), &class) in heads.iter().zip(&classes) {
-            let rank = order.get(class as usize).copied().unwrap_or_default();
-            // Classes are counted from 1.
-            builder.push(device, rank.saturating_add(1));
-        }
-        drop(classes);
-        let table = builder.finish();
-        let mut column = Octets::zeroed(table.places() * size_of::<u32>());
-        let lines: &mut [u32] = bytemuck::cast_slice_mut(column.as_mut_slice());
-        let mut more_lines = Vec::new();
-        let mut own = Vec::new();
-        for &(device, head) in &heads {
-            let line = match single(records, head) {
-                Some((_, line)) => line,
-                None => {
-                    own.clear();
-                    collect(records, head, &mut said, |line| own.push(line));
-                    own.reverse();
-                    // Rules are counted by 32 bits, and these are their lines.
-                    let place = u32::try_from(more_lines.len()).unwrap_or(NONE);
-                    more_lines.extend_from_slice(&own);
-                    place
-                }
-            };
-            if let Some(place) = table.place(device).and_then(|place| lines.get_mut(place)) {
-                *place = line;
-            }
-        }
-        more_lines.shrink_to_fit();
+    /// The rules of a table whose large arrays are not there yet.
+    pub(super) fn new(table: Devices, classes: Classes, more_lines: Vec<u32>) -> Self {
         Self {
             table,
-            classes: ranked,
-            lines: Column::here(column),
+            classes,
+            lines: None,
             more_lines,
         }
     }
-}
 
-impl DeviceRules {
-    /// The rules of a table that was made elsewhere; of its classes is said what
-    /// these records say, one each.
-    pub(super) fn of_table(table: Devices, said: &Records) -> Self {
-        let records = (0..said.len()).filter_map(|number| said.find(u32::try_from(number).ok()?));
-        let members: Vec<DeviceRule> = records
-            .map(|record| DeviceRule {
-                terms: record.terms,
-                source: record.source,
-            })
-            .collect();
-        let ends: Vec<u32> = (1..).zip(&members).map(|(end, _)| end).collect();
-        Self {
-            table,
-            classes: Classes {
-                single: ends.last().copied().unwrap_or_default(),
-                members,
-                ends,
-            },
-            lines: None,
-            more_lines: Vec::new(),
-        }
-    }
-}
-
-/// What the one record of a chain says, and its line; `None` if there are more.
-#[inline]
-fn single(records: &Records, head: u32) -> Option<(DeviceRule, u32)> {
-    let record = records.find(head).filter(|record| record.next == NONE)?;
-    let rule = DeviceRule {
-        terms: record.terms,
-        source: record.source,
-    };
-    Some((rule, record.line))
-}
-
-/// What the records of a chain say, in the order of loading; their lines come
-/// in the opposite one.
-fn collect(records: &Records, head: u32, said: &mut Vec<DeviceRule>, mut line: impl FnMut(u32)) {
-    said.clear();
-    for (_, record) in records.chain(head) {
-        said.push(DeviceRule {
-            terms: record.terms,
-            source: record.source,
-        });
-        line(record.line);
-    }
-    // The last that was added is the first of the chain.
-    said.reverse();
-}
-
-/// The classes that there are so far.
-#[derive(Debug, Default)]
-struct Known {
-    /// Classes of which one thing is said.
-    single: FxHashMap<DeviceRule, u32>,
-    /// Classes of which several are.
-    several: FxHashMap<Box<[DeviceRule]>, u32>,
-    /// How many devices each class has.
-    counts: Vec<u64>,
-    /// The last one asked for: lists repeat themselves, device by device.
-    last: Option<(DeviceRule, u32)>,
-}
-
-impl Known {
-    /// The number of a class of which one thing is said; it is counted.
-    #[inline]
-    fn number_of_one(&mut self, rule: DeviceRule) -> u32 {
-        let number = match self.last {
-            Some((last, number)) if last == rule => number,
-            _ => {
-                let next = self.counts.len() as u32;
-                let number = *self.single.entry(rule).or_insert(next);
-                self.last = Some((rule, number));
-                number
-            }
-        };
-        self.count(number)
-    }
-
-    /// The number of a class of which several things are said; it is counted.
-    fn number_of_several(&mut self, said: &[DeviceRule]) -> u32 {
-        let number = match self.several.get(said) {
-            Some(&number) => number,
-            None => {
-                let next = self.counts.len() as u32;
-                self.several.insert(said.into(), next);
-                next
-            }
-        };
-        self.count(number)
-    }
-
-    /// Counts a device of a class, which may be the next new one.
-    #[inline]
-    fn count(&mut self, number: u32) -> u32 {
-        match self.counts.get_mut(number as usize) {
-            Some(count) => *count += 1,
-            None => self.counts.push(1),
-        }
-        number
-    }
-
-    /// The rank of each class, the most common first, and the classes in that
-    /// order.
-    fn rank(self) -> (Vec<u32>, Classes) {
-        let mut said: Vec<(u32, &[DeviceRule])> = Vec::with_capacity(self.counts.len());
-        let single = self.single.iter();
-        said.extend(single.map(|(rule, &number)| (number, core::slice::from_ref(rule))));
-        let several = self.several.iter();
-        said.extend(several.map(|(rules, &number)| (number, &**rules)));
-        let count = |number: u32| self.counts.get(number as usize).copied();
-        said.sort_unstable_by_key(|&(number, _)| (core::cmp::Reverse(count(number)), number));
-        let mut order = vec![0; self.counts.len()];
-        let mut classes = Classes::default();
-        for (rank, (number, rules)) in (0..).zip(said) {
-            if let Some(place) = order.get_mut(number as usize) {
-                *place = rank;
-            }
-            if rules.len() == 1 && classes.single == rank {
-                classes.single += 1;
-            }
-            classes.members.extend_from_slice(rules);
-            classes.ends.push(classes.members.len() as u32);
-        }
-        (order, classes)
-    }
-}
-
-//----------- Tests -----------------------------------------------------------
-
-#[cfg(test)]
-mod tests {
-    use super::super::Scope;
-    use super::*;
-
-    /// The records themselves are the oracle.
-    #[test]
-    fn every_rule_comes_back_with_its_line() {
-        let mut records = Records::default();
-        let mut heads: FxHashMap<u64, u32> = FxHashMap::default();
-        let mut expected: Vec<(u64, u32, u32, u32)> = Vec::new();
-        let mut word = 1u64;
-        for line in 1..5000 {
-            word = word.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-            let device = 49_015_420_000_000 + (word >> 40) % 3000;
-            let (terms, source) = ((word >> 33) as u32 % 3, (word >> 20) as u32 % 2);
-            let scope = Scope::Device(Device::from_number(device).unwrap());
-            let number = records.push(scope, terms, source, line).unwrap();
-            if let Some(next) = heads.insert(device, number) {
-                records.link(number, next);
-            }
-            expected.push((device, terms, source, line));
-        }
-        let rules = DeviceRules::build(&records, heads.iter().map(|(&key, &head)| (key, head)));
-        let mut found = Vec::new();
-        for (device, number) in rules.iter() {
-            let (rule, line) = rules.find(device, number).unwrap();
-            found.push((device.number(), rule.terms, rule.source, line.unwrap()));
-        }
-        found.sort_unstable_by_key(|rule| rule.3);
-        assert_eq!(found, expected);
-        for device in 49_015_420_000_000..49_015_420_003_100 {
-            let mut visited = Vec::new();
-            rules.visit(Device::from_number(device).unwrap(), |_, terms| {
-                visited.push(terms)
-            });
-            let own = expected.iter().filter(|rule| rule.0 == device);
-            assert_eq!(visited, own.map(|rule| rule.1).collect::<Vec<_>>());
-        }
+    /// Puts the arrays in, and the line of each place if lines are known.
+    pub(super) fn fill(&mut self, dense: Lines, hashed: Lines, lines: Option<Octets>) {
+        self.table.fill(dense, hashed);
+        self.lines = lines.and_then(Column::here);
     }
 }

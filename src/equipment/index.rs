@@ -251,8 +251,6 @@ impl RuleIndex {
 pub(super) struct RuleIndexBuilder {
     /// Rules for one device with one software version.
     device_svns: FxHashMap<u64, u32>,
-    /// Rules for one device.
-    devices: FxHashMap<u64, u32>,
     /// Rules for TACs, prefixes and peculiarities.
     groups: FxHashMap<u64, u32>,
     /// The ranges: both ends and the number of the rule.
@@ -266,7 +264,8 @@ impl RuleIndexBuilder {
             Scope::DeviceSvn(device, svn) => {
                 (self.device_svns).insert(device_svn_key(device, svn), record)
             }
-            Scope::Device(device) => self.devices.insert(device.number(), record),
+            // These are kept elsewhere.
+            Scope::Device(_) => None,
             Scope::Range { from, to } => {
                 self.ranges.push((from.number(), to.number(), record));
                 None
@@ -277,13 +276,12 @@ impl RuleIndexBuilder {
         }
     }
 
-    /// The last rule that was added about exactly these devices; none of
-    /// ranges, which are not indexed before the end.
+    /// The last rule that was added about exactly these devices; none of single
+    /// devices, nor of ranges, which are not indexed before the end.
     pub(super) fn find(&self, scope: Scope) -> Option<u32> {
         let found = match scope {
             Scope::DeviceSvn(device, svn) => self.device_svns.get(&device_svn_key(device, svn)),
-            Scope::Device(device) => self.devices.get(&device.number()),
-            Scope::Range { .. } => None,
+            Scope::Device(_) | Scope::Range { .. } => None,
             Scope::Tac(tac) => self.groups.get(&tac_key(tac)),
             Scope::TacPrefix(prefix) => self.groups.get(&prefix_key(prefix)),
             Scope::Special(special) => self.groups.get(&special_key(special)),
@@ -295,11 +293,6 @@ impl RuleIndexBuilder {
     /// were added.
     pub(super) fn ranges(&self) -> impl ExactSizeIterator<Item = (u64, u64, u32)> {
         self.ranges.iter().copied()
-    }
-
-    /// Takes out the rules for one device: each with its first record.
-    pub(super) fn take_devices(&mut self) -> impl Iterator<Item = (u64, u32)> + use<> {
-        core::mem::take(&mut self.devices).into_iter()
     }
 
     /// The index of all rules but those for one device, which are records of this

@@ -19,6 +19,7 @@ use core::fmt;
 
 mod bindings;
 mod builder;
+pub(crate) mod bulk;
 mod change;
 mod crowd;
 mod device_rules;
@@ -59,6 +60,7 @@ pub use self::status::{Status, StatusError};
 pub use self::stored::{Flaw, Left, Octets, Parts, Section, Store};
 pub use self::tac::{Tac, TacPrefix};
 
+pub(crate) use self::device_rules::ARRAYS;
 pub(crate) use self::overlay::{Layered, Lookup};
 pub(crate) use self::rule::Terms;
 

@@ -105,10 +105,10 @@ pub(crate) fn members(file: File) -> Result<(Vec<Member>, Vec<String>), String> 
 
 impl Member {
     /// The unpacked bytes.
-    pub(crate) fn open(&self, mut file: File) -> io::Result<impl Read + use<>> {
+    pub(crate) fn open(&self, mut file: File) -> io::Result<impl Read + Send + use<>> {
         file.seek(SeekFrom::Start(self.start))?;
         let packed = BufReader::new(file).take(self.packed);
-        let reader: Box<dyn Read> = match self.deflated {
+        let reader: Box<dyn Read + Send> = match self.deflated {
             true => Box::new(DeflateDecoder::new(packed)),
             false => Box::new(packed),
         };
@@ -124,7 +124,7 @@ impl Member {
 /// Holds what is read against the directory of the archive.
 struct Checked {
     /// The unpacked bytes.
-    reader: Box<dyn Read>,
+    reader: Box<dyn Read + Send>,
     /// How many are still to come.
     left: u64,
     /// The checksum so far.

@@ -1,13 +1,18 @@
 //! What all readers have in common: the way of an entry into the register, and
 //! the way of what is wrong into the report.
 
+use rustc_hash::FxHashMap;
+
+use crate::compile::{Heap, Progress};
+use crate::equipment::bulk::Bundle;
 use crate::equipment::{
-    BindingSpec, BuildError, Builder, CheckDigit, ExceptionSpec, FileId, Imei, Imsi, ListId,
-    MAX_TERMS, RuleSpec, Scope, Status, Subscribers, Tac, Validity,
+    BindingSpec, BuildError, Builder, Device, ExceptionSpec, FileId, Imei, Imsi, ListId, MAX_TERMS,
+    RuleSpec, Scope, Status, Subscribers, Tac, Validity,
 };
 
-use super::field;
 use super::report::{Bad, FileReport, ListReport, plural};
+use super::scan::{Saying, Tally};
+use super::source::{Part, Source};
 
 /// What the lines of a list become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,18 +61,34 @@ impl From<BuildError> for Refusal {
     }
 }
 
+/// What is told of files while they are read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watch {
+    /// How much has been read.
+    pub(crate) progress: Progress,
+    /// Whether their digests are wanted.
+    pub(crate) digests: bool,
+}
+
 //----------- Feed ------------------------------------------------------------
 
 /// One list on its way into the register.
 pub(crate) struct Feed<'a> {
     /// The register.
     builder: &'a mut Builder,
+    /// Where the rules of single devices are until the end.
+    heap: &'a mut Heap,
+    /// Who watches.
+    watch: Watch,
     /// What is told of the list.
     pub(crate) list: &'a mut ListReport,
     /// What its lines become.
     pub(crate) target: Target,
     /// What is known of its files, each in the place of its report.
     files: Vec<FileState>,
+    /// What lines that speak of several devices at once have said of single
+    /// ones: such a line is taken whole or not at all.
+    together: FxHashMap<Device, (Status, At)>,
 }
 
 /// A line: the place of the file in the report, and the number from 1.
@@ -113,13 +134,39 @@ impl Draft<'_> {
 
 impl<'a> Feed<'a> {
     /// A list without files so far.
-    pub(crate) fn new(builder: &'a mut Builder, list: &'a mut ListReport, target: Target) -> Self {
+    pub(crate) fn new(
+        (builder, heap): (&'a mut Builder, &'a mut Heap),
+        list: &'a mut ListReport,
+        target: Target,
+        watch: Watch,
+    ) -> Self {
         Self {
             builder,
+            heap,
+            watch,
             list,
             target,
             files: Vec::new(),
+            together: FxHashMap::default(),
         }
+    }
+
+    /// Opens one of its files.
+    pub(crate) fn open(&self, part: &Part) -> Result<Source, String> {
+        let Watch { progress, digests } = &self.watch;
+        Source::open_with(part, progress.clone(), *digests)
+    }
+
+    /// Notes the digest of a file, if it is known.
+    pub(crate) fn digest(&mut self, file: usize, digest: Option<String>) {
+        if let Some(report) = self.list.files.get_mut(file) {
+            report.sha256 = digest;
+        }
+    }
+
+    /// Threads that a list may be read with.
+    pub(crate) fn threads(&self) -> usize {
+        self.heap.threads()
     }
 
     /// Begins a file; returns its place.
@@ -197,7 +244,7 @@ impl<'a> Feed<'a> {
         } = draft;
         self.check(at, draft, statuses)?;
         for &status in statuses {
-            self.builder.rule(
+            self.builder.rule_of_line(
                 list,
                 RuleSpec {
                     scope,
@@ -211,20 +258,103 @@ impl<'a> Feed<'a> {
                     file,
                     line: line_number(at),
                 },
+                statuses,
             )?;
+        }
+        self.flow(false)?;
+        Ok(())
+    }
+
+    /// Hands rules of single devices on to where they are until the end.
+    pub(crate) fn flow(&mut self, all: bool) -> Result<(), BuildError> {
+        let bundles = self.builder.take_bundles(all);
+        if !bundles.is_empty() {
+            self.heap.add(bundles);
+        }
+        match self.heap.has_failed() {
+            true => Err(BuildError::Memory),
+            false => Ok(()),
+        }
+    }
+
+    /// Adds the rules of single devices of a file which stand behind a line, and
+    /// whose own lines are counted from there.
+    pub(crate) fn bundle(
+        &mut self,
+        file: usize,
+        before: u64,
+        mut bundle: Bundle,
+        sayings: &[Saying],
+    ) -> Result<(), BuildError> {
+        if bundle.meta.len() == 0 {
+            return Ok(());
+        }
+        let place = self.place(At { file, line: 0 })?;
+        let numbers = sayings.iter().map(|saying| {
+            let Saying {
+                status,
+                validity,
+                reason,
+            } = saying;
+            (self.builder).said(place, (*status, *validity), reason.as_deref())
+        });
+        let numbers: Vec<u32> = numbers.collect::<Result<_, _>>()?;
+        bundle.meta.translate(&numbers);
+        bundle.meta.move_lines(before);
+        self.builder.bundle(place.0, bundle);
+        self.flow(false)
+    }
+
+    /// Adds what was counted of lines of a file that stand behind a line.
+    pub(crate) fn tally(&mut self, file: usize, before: u64, tally: &Tally) {
+        let list = &mut self.list;
+        self.watch.progress.took(tally.entries);
+        list.with_check_digit += tally.with_check_digit;
+        list.without_check_digit += tally.without_check_digit;
+        list.like_shifted += tally.like_shifted;
+        list.own_status += tally.own_status;
+        list.lost_zeros += tally.lost_zeros;
+        if let Some(report) = list.files.get_mut(file) {
+            report.entries += tally.entries;
+            report.wrong_check_digits += tally.wrong_check_digits;
+        }
+        if let (Some(line), Some(state)) = (tally.first_wrong_digit, self.files.get_mut(file)) {
+            state.first_wrong_digit.get_or_insert(before + line);
+        }
+    }
+
+    /// Refuses a line that gives several devices a status, if that contradicts
+    /// what stands in the list. To be asked before the first of them is added.
+    pub(crate) fn check_together(
+        &mut self,
+        at: At,
+        scopes: &[Scope],
+        status: Status,
+    ) -> Result<(), Refusal> {
+        for &scope in scopes {
+            if let Scope::Device(device) = scope
+                && let Some(&(other, before)) = self.together.get(&device)
+                && other != status
+            {
+                return Err(Refusal::Line(Bad::new(format!(
+                    "contradicts {}:{}, where {device} is {other}",
+                    self.path(before.file),
+                    before.line
+                ))));
+            }
+            self.check(at, Draft::of(scope), &[status])?;
+        }
+        for scope in scopes {
+            if let Scope::Device(device) = scope {
+                self.together.entry(*device).or_insert((status, at));
+            }
         }
         Ok(())
     }
 
-    /// Refuses a rule that contradicts one of the same list. To be asked before
-    /// the first of several rules that one line becomes, so that all or none of
-    /// them are added.
-    pub(crate) fn check(
-        &self,
-        at: At,
-        draft: Draft<'_>,
-        statuses: &[Status],
-    ) -> Result<(), Refusal> {
+    /// Refuses a rule that contradicts one of the same list; of single devices that
+    /// is found in the end.
+    fn check(&self, at: At, draft: Draft<'_>, statuses: &[Status]) -> Result<(), Refusal> {
         let (list, _) = self.place(at)?;
         let Draft {
             scope, validity, ..
@@ -359,23 +489,9 @@ impl<'a> Feed<'a> {
     /// Counts an IMEI whose check digit is wrong, which is kept nonetheless, and
     /// one that may have lost its leading zero.
     pub(crate) fn check_digit(&mut self, at: At, imei: Imei) {
-        match (imei.check_digit, imei.svn) {
-            (CheckDigit::Right, _) => self.list.with_check_digit += 1,
-            (CheckDigit::Absent, None) => {
-                self.list.without_check_digit += 1;
-                self.list.like_shifted += u64::from(field::is_shifted(imei.device));
-            }
-            _ => {}
-        }
-        if imei.check_digit != CheckDigit::Wrong {
-            return;
-        }
-        if let Some(report) = self.list.files.get_mut(at.file) {
-            report.wrong_check_digits += 1;
-        }
-        if let Some(state) = self.files.get_mut(at.file) {
-            state.first_wrong_digit.get_or_insert(at.line);
-        }
+        let mut tally = Tally::default();
+        tally.check_digit(at.line, imei);
+        self.tally(at.file, 0, &tally);
     }
 
     /// Counts a line that is allowed to mean nothing.

@@ -1,69 +1,180 @@
 //! The house format: each line a rule or a binding. [`super`] describes it.
+//!
+//! ```text
+//! file ─▶ Chunks ─┬▶ scan ─┐
+//!                 ├▶ scan ─┼▶ merge, in the order of chunks ─▶ Feed
+//!                 └▶ scan ─┘
+//! ```
+//!
+//! Chunks of some thousand lines are scanned by several threads at once; what
+//! they find is added in the order of the file, so that the register and all
+//! that is told of the list are those of one thread.
 
+use std::collections::BTreeMap;
 use std::io::BufRead;
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
 
-use crate::equipment::{BuildError, Imei, Imsi, Scope, Status, Subscribers, Validity};
-
-use super::feed::{At, Draft, Feed, Refusal, Stop, Target};
-use super::field::{self, End};
+use super::chunks::{Chunk, Chunks};
+use super::feed::{At, Feed, Stop, Target};
 use super::lines::{LineError, Lines, MAX_LINE};
-use super::report::{Bad, plural};
+use super::scan::{Found, Scan, Scanned};
 use super::source::plain;
-use super::table::{Column, Header, Row};
+use super::table::{Header, Row};
+
+/// Bytes of a chunk: a few hundred thousand lines at most, so that what is made
+/// of it stays near the processor, and enough of them that handing it over does
+/// not count.
+const CHUNK: usize = 4 << 20;
 
 /// Reads a file of the house format.
 ///
 /// Bad lines are noted and left out; what was read is counted also if reading
 /// stops early.
-pub(crate) fn read(reader: impl BufRead, file: usize, feed: &mut Feed<'_>) -> Result<(), Stop> {
-    let mut lines = Lines::new(reader);
-    let result = read_lines(&mut lines, file, feed);
-    feed.read(file, lines.number(), lines.bytes());
-    result
-}
-
-/// The header, then line by line.
-fn read_lines(
-    lines: &mut Lines<impl BufRead>,
+pub(crate) fn read(
+    reader: impl BufRead + Send,
     file: usize,
     feed: &mut Feed<'_>,
 ) -> Result<(), Stop> {
-    let mut row = Row::new();
-    let header = read_header(lines, &mut row, file, feed)?;
-    for warning in &header.warnings {
-        feed.warn(file, warning.clone());
-    }
-    let mut entry = Entry {
-        header,
-        exceptions: Vec::new(),
+    read_in_chunks(reader, file, feed, CHUNK)
+}
+
+/// The same in chunks of about so many bytes.
+fn read_in_chunks(
+    mut reader: impl BufRead + Send,
+    file: usize,
+    feed: &mut Feed<'_>,
+    chunk: usize,
+) -> Result<(), Stop> {
+    let mut lines = Lines::new(&mut reader);
+    let header = read_header(&mut lines, &mut Row::new(), file, feed);
+    let mut merge = Merge {
+        file,
+        lines: lines.number(),
+        bytes: lines.bytes(),
+        feed,
     };
-    loop {
-        let read = match lines.next() {
-            Ok(None) => break,
-            Ok(Some(line)) if is_skipped(line) => continue,
-            Ok(Some(line)) => row.read(line),
-            Err(error) => return Err(stop(&error, file, lines.number(), feed)),
-        };
-        if read.is_ok() && row.is_blank() {
-            continue;
+    let result = header.and_then(|header| {
+        for warning in &header.warnings {
+            merge.feed.warn(file, warning.clone());
         }
-        let at = At {
-            file,
-            line: lines.number(),
-        };
-        let is_read = read.is_ok();
-        let added = read
-            .map_err(Refusal::Line)
-            .and_then(|()| entry.add(&row, at, feed));
-        if is_read && let Err(Refusal::Line(_)) = added {
-            let imei = entry.header.field(&row, Column::Imei);
-            feed.list.lost_zeros += u64::from(field::lost_a_zero(imei));
-        }
-        feed.settle(at, added, |place| entry.header.name_at(place))?;
-    }
+        let scan = Scan::new(&header, merge.feed.target);
+        read_body(Chunks::new(reader, chunk), &scan, &mut merge)
+    });
+    let Merge {
+        lines, bytes, feed, ..
+    } = merge;
+    feed.read(file, lines, bytes);
+    result?;
     feed.end(file, "without a meaning");
     Ok(())
 }
+
+/// Reads what stands below the header.
+fn read_body(
+    mut chunks: Chunks<impl BufRead + Send>,
+    scan: &Scan<'_>,
+    merge: &mut Merge<'_, '_>,
+) -> Result<(), Stop> {
+    let threads = merge.feed.threads();
+    // Most files are shorter than a chunk, and not worth a thread.
+    let first = chunks.next();
+    if threads < 2 || first.as_ref().is_none_or(|first| first.is_last) {
+        let mut next = first;
+        while let Some(chunk) = next {
+            merge.add(scan.read(&chunk), chunk)?;
+            next = chunks.next();
+        }
+        return Ok(());
+    }
+    let chunks = Mutex::new((0u64, first, chunks));
+    thread::scope(|scope| {
+        let (sender, receiver) = mpsc::sync_channel::<(u64, Scanned, Chunk)>(threads);
+        for _ in 0..threads {
+            let sender = sender.clone();
+            scope.spawn(|| {
+                let sender = sender;
+                loop {
+                    let mut source = chunks.lock().unwrap_or_else(PoisonError::into_inner);
+                    let (number, first, chunks) = &mut *source;
+                    let Some(chunk) = first.take().or_else(|| chunks.next()) else {
+                        return;
+                    };
+                    let own = *number;
+                    *number += 1;
+                    drop(source);
+                    let scanned = scan.read(&chunk);
+                    // Nobody wants it when reading has stopped.
+                    if sender.send((own, scanned, chunk)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut waiting = BTreeMap::new();
+        let mut next = 0;
+        for (number, scanned, chunk) in &receiver {
+            waiting.insert(number, (scanned, chunk));
+            while let Some((scanned, chunk)) = waiting.remove(&next) {
+                next += 1;
+                if let Err(stop) = merge.add(scanned, chunk) {
+                    // Whoever waits for room to send is told.
+                    drop(receiver);
+                    return Err(stop);
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+//----------- Merge -----------------------------------------------------------
+
+/// Adds what was found in chunks to the list.
+struct Merge<'a, 'f> {
+    /// The file.
+    file: usize,
+    /// Lines so far.
+    lines: u64,
+    /// Bytes so far.
+    bytes: u64,
+    /// Where it goes.
+    feed: &'a mut Feed<'f>,
+}
+
+impl Merge<'_, '_> {
+    /// Adds what was found in the next chunk.
+    fn add(&mut self, scanned: Scanned, chunk: Chunk) -> Result<(), Stop> {
+        let Self { file, feed, .. } = self;
+        let file = *file;
+        let before = self.lines;
+        self.lines += scanned.lines;
+        self.bytes += scanned.bytes;
+        feed.bundle(file, before, scanned.bundle, &scanned.saids)?;
+        feed.tally(file, before, &scanned.tally);
+        for (line, found) in scanned.found {
+            let at = At {
+                file,
+                line: before + line,
+            };
+            match found {
+                Found::Bad(bad, name) => feed.bad(at, bad, name),
+                Found::Entry(entry) => {
+                    let added = entry.add(at, feed);
+                    feed.settle(at, added, |_| None)?;
+                }
+            }
+        }
+        let error = scanned.stop.or(chunk.error);
+        match error {
+            None => Ok(()),
+            Some(error) => Err(stop(&error, file, self.lines, feed)),
+        }
+    }
+}
+
+//----------- Header ----------------------------------------------------------
 
 /// Reads the first line that is neither blank nor a comment.
 fn read_header(
@@ -112,257 +223,118 @@ pub(crate) fn stop(error: &LineError, file: usize, line: u64, feed: &Feed<'_>) -
     }
 }
 
-//----------- Entry -----------------------------------------------------------
+//----------- Tests -----------------------------------------------------------
 
-/// Turns rows into entries of one list.
-struct Entry {
-    /// Where the columns are.
-    header: Header,
-    /// The exceptions of one line, in a buffer that is used again.
-    exceptions: Vec<Imsi>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::{Budget, Heap, Keeper, Progress, assemble};
+    use crate::equipment::{Builder, Status};
+    use crate::lists::ListReport;
+    use crate::lists::feed::Watch;
+    use crate::snapshot::{Provenance, to_octets};
+    use crate::time::UnixTime;
 
-impl Entry {
-    /// Adds a row, or says why it cannot be added.
-    fn add(&mut self, row: &Row, at: At, feed: &mut Feed<'_>) -> Result<(), Refusal> {
-        let header = &self.header;
-        if row.len() != header.width() {
-            return Err(Refusal::Line(Bad::new(format!(
-                "{}, but the header names {}; a field with a comma is written in double quotes",
-                plural(row.len() as u64, "field"),
-                plural(header.width() as u64, "column"),
-            ))));
-        }
-        let (scope, imeis) = scope(header, row)?;
-        let draft = Draft {
-            scope,
-            validity: validity(header, row)?,
-            reason: match header.field(row, Column::Reason) {
-                [] => None,
-                text => Some(parsed(header, Column::Reason, field::reason(text))?),
-            },
-        };
-        match feed.target {
-            Target::Rules(_, default) => {
-                let status = status(header, row, default)?;
-                exceptions(header, row, status, &mut self.exceptions)?;
-                feed.rule(at, draft, status, &self.exceptions)?;
-                // See `ListReport` for what is told from these.
-                let has_status = !header.field(row, Column::Status).is_empty();
-                feed.list.own_status += u64::from(has_status);
-                let like_binding =
-                    self.exceptions.len() == 1 && header.place(Column::Status).is_none();
-                feed.list.like_bindings += u64::from(like_binding);
-            }
-            Target::Bindings(_) => feed.binding(at, draft, subscribers(header, row)?)?,
-            Target::Models => return Err(BuildError::List.into()),
-        }
-        for imei in imeis.into_iter().flatten() {
-            feed.check_digit(at, imei);
-        }
-        Ok(())
+    /// What became of a list.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Fate {
+        /// The octets of the register.
+        octets: Vec<u8>,
+        /// Its rules and exceptions.
+        rules: Vec<String>,
+        /// What is told.
+        report: ListReport,
+        /// How it ended.
+        end: String,
     }
-}
 
-/// Reads which devices a row is about, and gives the IMEIs that say so.
-fn scope(header: &Header, row: &Row) -> Result<(Scope, [Option<Imei>; 2]), Bad> {
-    let field = |column| header.field(row, column);
-    let mut given: Option<Column> = None;
-    for column in [
-        Column::Imei,
-        Column::Tac,
-        Column::TacPrefix,
-        Column::ImeiFrom,
-        Column::ImeiTo,
-    ] {
-        if field(column).is_empty() {
-            continue;
-        }
-        match given {
-            None => given = Some(column),
-            // The other end of the range.
-            Some(Column::ImeiFrom) if column == Column::ImeiTo => {}
-            Some(first) => {
-                let reason = format!("`{}` is given as well; a line has one device", first.name());
-                return Err(bad_at(header, column, reason));
-            }
-        }
-    }
-    let imei = |column| parsed(header, column, field::imei(field(column)));
-    let svn = match field(Column::Svn) {
-        [] => None,
-        text if given == Some(Column::Imei) => Some(parsed(header, Column::Svn, field::svn(text))?),
-        _ => {
-            return Err(bad_at(
-                header,
-                Column::Svn,
-                "a software version goes with an `imei` only",
-            ));
-        }
-    };
-    match given {
-        Some(Column::Imei) => {
-            let imei = imei(Column::Imei)?;
-            let scope = match svn {
-                Some(svn) => Scope::DeviceSvn(imei.device, svn),
-                None => Scope::Device(imei.device),
-            };
-            Ok((scope, [Some(imei), None]))
-        }
-        Some(Column::Tac) => {
-            let tac = parsed(header, Column::Tac, field::tac(field(Column::Tac)))?;
-            Ok((Scope::Tac(tac), [None; 2]))
-        }
-        Some(Column::TacPrefix) => {
-            let prefix = field::tac_prefix(field(Column::TacPrefix));
-            let prefix = parsed(header, Column::TacPrefix, prefix)?;
-            Ok((Scope::TacPrefix(prefix), [None; 2]))
-        }
-        Some(_) => {
-            for (column, other) in [
-                (Column::ImeiFrom, Column::ImeiTo),
-                (Column::ImeiTo, Column::ImeiFrom),
-            ] {
-                if field(column).is_empty() {
-                    let reason = format!("is empty, but `{}` is not", other.name());
-                    return Err(bad_at(header, column, reason));
-                }
-            }
-            let imeis = [imei(Column::ImeiFrom)?, imei(Column::ImeiTo)?];
-            let [from, to] = imeis.map(|imei| imei.device);
-            if from > to {
-                return Err(bad_at(
-                    header,
-                    Column::ImeiTo,
-                    format!("the range ends at {to}, before it starts at {from}"),
-                ));
-            }
-            Ok((Scope::Range { from, to }, imeis.map(Some)))
-        }
-        None => Err(Bad::new(
-            "names no device; one of `imei`, `tac`, `tac_prefix`, `imei_from` and `imei_to` must be given",
-        )),
-    }
-}
-
-/// Reads who is bound.
-fn subscribers(header: &Header, row: &Row) -> Result<Subscribers, Bad> {
-    let field = |column| header.field(row, column);
-    let imsi = |column| parsed(header, column, field::imsi(field(column)));
-    let one = field(Column::Imsi);
-    let ends = [Column::ImsiFrom, Column::ImsiTo];
-    match (one, ends.map(|end| field(end).is_empty())) {
-        ([], [true, true]) if header.place(Column::Imsi).is_none() => {
-            Err(bad_at(header, Column::ImsiFrom, "is empty"))
-        }
-        ([], [true, true]) => Err(bad_at(header, Column::Imsi, "is empty")),
-        (_, [true, true]) => imsi(Column::Imsi).map(Subscribers::One),
-        ([], [false, false]) => {
-            let [from, to] = [imsi(Column::ImsiFrom)?, imsi(Column::ImsiTo)?];
-            if from.digits() != to.digits() {
-                let reason = "has not as many digits as `imsi_from`";
-                return Err(bad_at(header, Column::ImsiTo, reason));
-            }
-            if from > to {
-                let reason = format!("the range ends at {to}, before it starts at {from}");
-                return Err(bad_at(header, Column::ImsiTo, reason));
-            }
-            Ok(Subscribers::Range { from, to })
-        }
-        ([], [true, false]) => Err(bad_at(
-            header,
-            Column::ImsiFrom,
-            "is empty, but `imsi_to` is not",
-        )),
-        ([], [false, true]) => Err(bad_at(
-            header,
-            Column::ImsiTo,
-            "is empty, but `imsi_from` is not",
-        )),
-        (_, [false, _] | [_, false]) => Err(bad_at(
-            header,
-            Column::Imsi,
-            "is given beside a range; a line has one subscriber or one range of them",
-        )),
-    }
-}
-
-/// Reads when a row holds.
-fn validity(header: &Header, row: &Row) -> Result<Validity, Bad> {
-    let moment = |column, end| match header.field(row, column) {
-        [] => Ok(None),
-        text => parsed(header, column, field::moment(text, end)).map(Some),
-    };
-    let from = moment(Column::From, End::From)?;
-    let until = moment(Column::Until, End::Until)?;
-    match (from, until) {
-        (Some(from), Some(until)) if until < from => Err(bad_at(
-            header,
-            Column::Until,
-            format!("{until} is before `from`, {from}"),
-        )),
-        _ => Ok(Validity { from, until }),
-    }
-}
-
-/// Reads the status of a rule, `default` if it has none of its own.
-fn status(header: &Header, row: &Row, default: Status) -> Result<Status, Bad> {
-    let text = header.field(row, Column::Status);
-    if text.is_empty() {
-        return Ok(default);
-    }
-    core::str::from_utf8(text)
-        .ok()
-        .and_then(|name| name.parse().ok())
-        .ok_or_else(|| {
-            let reason = format!(
-                "{} is no status; write whitelisted, greylisted or blacklisted",
-                field::show(text)
+    /// What a list becomes that is read in chunks of some bytes by so many
+    /// threads.
+    fn read_with(text: &[u8], chunk: usize, threads: usize) -> Fate {
+        let mut builder = Builder::new();
+        let mut heap = Heap::new(Budget {
+            memory: 1 << 20,
+            dir: std::env::temp_dir(),
+            threads,
+        });
+        let list = builder.list("l", Status::Blacklisted).unwrap();
+        let mut report = ListReport::new("l", false, 0);
+        let target = Target::Rules(list, Status::Blacklisted);
+        let of = (&mut builder, &mut heap);
+        let mut feed = Feed::new(of, &mut report, target, Watch::default());
+        let file = feed.start("list.csv".to_owned()).unwrap();
+        let result = read_in_chunks(text, file, &mut feed, chunk);
+        let end = format!("{result:?}");
+        heap.add(builder.take_bundles(true));
+        heap.finish().unwrap();
+        let files = builder.files_of_sources();
+        let mut keeper = Keeper::memory(&heap);
+        let plan = builder.plan(&files, true);
+        let mut assembled = assemble(plan, heap, &mut keeper, &Progress::default()).unwrap();
+        let refusals = core::mem::take(&mut assembled.refusals);
+        let kept = keeper.kept.unwrap();
+        let snapshot = builder.finish_assembled(kept.fill(assembled, true), &refusals);
+        let octets = to_octets(&snapshot, &Provenance::default(), UnixTime(0)).unwrap();
+        let rules = snapshot.rules().map(|rule| {
+            let what = (
+                rule.scope,
+                rule.status,
+                rule.validity,
+                rule.reason,
+                rule.line,
             );
-            bad_at(header, Column::Status, reason)
-        })
-}
-
-/// Reads the IMSIs that may use a blacklisted device.
-fn exceptions(
-    header: &Header,
-    row: &Row,
-    status: Status,
-    exceptions: &mut Vec<Imsi>,
-) -> Result<(), Bad> {
-    exceptions.clear();
-    let text = header.field(row, Column::Imsi);
-    if text.is_empty() {
-        return Ok(());
+            format!("{what:?}")
+        });
+        let mut rules: Vec<String> = rules.collect();
+        rules.extend(snapshot.excepted().map(|imsi| imsi.to_string()));
+        rules.sort_unstable();
+        Fate {
+            octets,
+            rules,
+            report,
+            end,
+        }
     }
-    if status != Status::Blacklisted {
-        return Err(bad_at(
-            header,
-            Column::Imsi,
-            format!(
-                "only a blacklisted rule has exceptions, and this one is {status}; to tie an IMSI to its devices, use a [[binding]]"
-            ),
-        ));
-    }
-    for part in text.split(|byte| *byte == b'|') {
-        exceptions.push(parsed(
-            header,
-            Column::Imsi,
-            field::imsi(part.trim_ascii()),
-        )?);
-    }
-    Ok(())
-}
 
-/// Gives an error of a field its place.
-fn parsed<T>(header: &Header, column: Column, result: Result<T, String>) -> Result<T, Bad> {
-    result.map_err(|reason| bad_at(header, column, reason))
-}
-
-/// Something wrong with the field of a column.
-fn bad_at(header: &Header, column: Column, reason: impl Into<String>) -> Bad {
-    Bad {
-        place: header.place(column),
-        reason: reason.into(),
+    /// Whatever a list is cut into, and by however many it is read, it is the
+    /// same; one thread and one chunk are the oracle.
+    #[test]
+    fn chunks_and_threads_change_nothing() {
+        let mut text = String::from("# a comment\nimei,status,imsi,reason,tac,imei_from,imei_to\n");
+        for number in 0..3000u64 {
+            let imei = 35_209_900_000_000 + number * 7919 % 2500;
+            text += &match number % 11 {
+                0 => format!("{imei},,001010000000{:03},,,,\n", number % 1000),
+                1 => format!(",,,,{:08},,\n", 35_000_000 + number),
+                2 => format!("{imei}0,grey,,\"a, b\",,,\r\n"),
+                3 => format!(",,,,,{imei},{}\n", imei + 5),
+                4 if number % 5 == 0 => "no imei,,,,,,\n".to_owned(),
+                4 => "\n".to_owned(),
+                5 => format!("{imei}1,,,reason {number},,,\n"),
+                _ => format!("{imei},,,,,,\n"),
+            };
+        }
+        let long = format!("{text}{}\n{text}", "9".repeat(MAX_LINE + 1));
+        let cut = text.trim_end().to_owned();
+        for text in [
+            text.as_str(),
+            &long,
+            &cut,
+            "imei\n",
+            "imei",
+            "",
+            "\n\n",
+            "imei\n1",
+        ] {
+            let mut expected = read_with(text.as_bytes(), 1 << 24, 1);
+            expected.octets.clear();
+            for (chunk, threads) in [(1000, 3), (70_000, 2), (1, 2)] {
+                let one = read_with(text.as_bytes(), chunk, 1);
+                assert!(read_with(text.as_bytes(), chunk, threads) == one, "{chunk}");
+                // What rules share may be numbered otherwise.
+                let octets = Vec::new();
+                assert!(Fate { octets, ..one } == expected, "{chunk}");
+            }
+        }
     }
 }

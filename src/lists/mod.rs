@@ -61,8 +61,11 @@
 //! that is missing, cut short, or written to while it is read.
 
 mod archive;
+mod chunks;
+mod digits;
 mod dirbs;
 mod eagle;
+mod entry;
 pub(crate) mod feed;
 pub(crate) mod field;
 mod format;
@@ -76,9 +79,11 @@ mod pyhss;
 pub(crate) mod report;
 #[cfg(feature = "server")]
 mod rows;
+mod scan;
 pub(crate) mod source;
 mod table;
 mod tacs;
+mod tap;
 
 pub use self::format::ListFormat;
 pub use self::report::{BadLine, FileReport, ListReport, LoadReport};

@@ -93,7 +93,7 @@ pub(crate) fn with_source(
     feed: &mut Feed<'_>,
     mut read: impl FnMut(&mut Source, usize, &mut Feed<'_>) -> Result<(), Stop>,
 ) -> Result<(), BuildError> {
-    let mut source = match Source::open(part) {
+    let mut source = match feed.open(part) {
         Ok(source) => source,
         Err(why) => {
             feed.list.faults.push(format!("{part}: {why}"));
@@ -112,6 +112,7 @@ pub(crate) fn with_source(
         Some(why) => Err(Stop::Fault(format!("{part}: {why}"))),
         None => read(&mut source, file, feed),
     };
+    feed.digest(file, source.digest());
     // What looks damaged may be half written, so this is told instead.
     let changed = source.has_changed();
     match result {

@@ -53,7 +53,7 @@ pub(crate) fn read(reader: impl BufRead, file: usize, feed: &mut Feed<'_>) -> Re
         };
         let imsi = imsi.map(|imsi| subscriber(&imsi, is_pattern)).transpose()?;
         if imsi.is_none() && matches!(feed.target, Target::Rules(..)) {
-            (scopes.iter()).try_for_each(|scope| feed.check(at, Draft::of(*scope), &[status]))?;
+            feed.check_together(at, &scopes, status)?;
         }
         for scope in scopes {
             match (imsi, feed.target) {

@@ -105,6 +105,9 @@ pub struct ListReport {
     /// Entries with a status of their own.
     #[serde(skip)]
     pub(crate) own_status: u64,
+    /// Lines that contradict others.
+    #[serde(skip)]
+    pub(crate) contradictions: u64,
     /// Rules with just one IMSI and no status of their own, which is how
     /// bindings are written.
     #[serde(skip)]
@@ -129,6 +132,7 @@ impl ListReport {
             without_check_digit: 0,
             like_shifted: 0,
             own_status: 0,
+            contradictions: 0,
             like_bindings: 0,
         }
     }
@@ -214,6 +218,9 @@ pub struct FileReport {
     pub wrong_check_digits: u64,
     /// What is allowed but most likely not meant.
     pub warnings: Vec<String>,
+    /// Its SHA-256, if it was wanted.
+    #[serde(skip)]
+    pub sha256: Option<String>,
 }
 
 //----------- BadLine ---------------------------------------------------------

@@ -15,6 +15,8 @@ use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::archive::{self, Member};
+use super::tap::{Meter, Tap};
+use crate::compile::Progress;
 
 /// Bytes read from a file, and decompressed, at a time.
 const BUFFER: usize = 128 * 1024;
@@ -227,8 +229,10 @@ pub(crate) struct Source {
     file: File,
     /// What it was when it was opened.
     before: Stamp,
+    /// What has been read of it.
+    meter: Meter,
     /// Its text.
-    pub(crate) reader: BufReader<Box<dyn Read>>,
+    pub(crate) reader: BufReader<Box<dyn Read + Send>>,
 }
 
 impl Source {
@@ -239,25 +243,41 @@ impl Source {
     /// A file that is missing, not readable, no file, or not compressed as its
     /// name says.
     pub(crate) fn open(part: &Part) -> Result<Self, String> {
+        Self::open_with(part, Progress::default(), false)
+    }
+
+    /// The same, telling how much has been read, and, if it is wanted, what.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub(crate) fn open_with(
+        part: &Part,
+        progress: Progress,
+        digests: bool,
+    ) -> Result<Self, String> {
         let path = &part.path;
         let (file, before) = open_file(path)?;
         let clone = file.try_clone().map_err(|error| plain(&error))?;
         if let Some((member, stamp)) = &part.member {
-            let reader: Box<dyn Read> =
+            let reader: Box<dyn Read + Send> =
                 Box::new(member.open(clone).map_err(|error| plain(&error))?);
             return Ok(Self {
                 file,
                 before: *stamp,
+                meter: Meter::default(),
                 reader: BufReader::with_capacity(BUFFER, reader),
             });
         }
-        let mut raw = BufReader::with_capacity(BUFFER, clone);
+        let meter = Meter::new(digests);
+        let tap = Tap::new(clone, meter.clone(), progress);
+        let mut raw = BufReader::with_capacity(BUFFER, tap);
         let start = raw.fill_buf().map_err(|error| plain(&error))?;
 
         let suffix = path.extension().and_then(|suffix| suffix.to_str());
         let is_gzip = start.starts_with(GZIP_MAGIC);
         let is_zstd = start.starts_with(ZSTD_MAGIC) || skippable(start);
-        let reader: Box<dyn Read> = match suffix {
+        let reader: Box<dyn Read + Send> = match suffix {
             Some("gz") if is_gzip => Box::new(MultiGzDecoder::new(raw)),
             Some("zst") if is_zstd => Box::new(ZstdReader::new(raw)),
             Some("gz" | "zst") if start.is_empty() => return Err("is empty".to_owned()),
@@ -273,8 +293,15 @@ impl Source {
         Ok(Self {
             file,
             before,
+            meter,
             reader: BufReader::with_capacity(BUFFER, reader),
         })
+    }
+
+    /// SHA-256 of the file, if it was wanted and all of it has been read; that of
+    /// an archive is not known.
+    pub(crate) fn digest(&self) -> Option<String> {
+        self.meter.digest(self.before.length)
     }
 
     /// What the file was when it was opened.

@@ -43,7 +43,7 @@ pub(crate) enum Column {
 
 impl Column {
     /// All of them, in the order of their declaration.
-    const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Imei,
         Self::Svn,
         Self::Tac,

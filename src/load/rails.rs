@@ -60,7 +60,7 @@ impl Rails {
         if self.status.is_some()
             && self.format == ListFormat::Csv
             && list.like_bindings >= BINDINGS_MIN
-            && list.like_bindings == list.entries()
+            && list.like_bindings == list.entries() + list.contradictions
         {
             list.faults.push(format!(
                 "list {}: every line has one IMSI, as in a list of bindings; write [[binding]] instead of [[list]]{FORCE}",
@@ -78,7 +78,7 @@ impl Rails {
             Some(Status::Whitelisted) => &["black", "block", "stolen"],
             _ => return,
         };
-        if list.own_status == list.entries() {
+        if list.own_status == list.entries() + list.contradictions {
             return;
         }
         let named = list.files.iter().find_map(|file| {

@@ -1,0 +1,250 @@
+//! From sorted partitions to the rules of devices.
+
+use super::bundle::{PARTITIONS, device_of};
+use super::classes::{Census, Ranks, Several};
+use super::resolve::{Catalogue, Refusal, Refusals, Resolved, Said};
+use super::sort::{Partition, Sorted};
+use crate::equipment::Terms;
+use crate::equipment::device_rules::DeviceRules;
+use crate::equipment::devices::{Arrays, DevicesBuilder, Joiner, Piece, Rest};
+
+/// What the bijections of the table begin with: any number will do, and the
+/// same one makes the same table of the same devices.
+const SEED: u64 = 0x5713_a1e1;
+
+/// How many tuples are looked at to know which classes are common. A class that
+/// is not among them is that of so few devices that its number does not matter;
+/// of a register of no more, all is counted.
+const CENSUS: u64 = 4_000_000;
+
+//----------- Assembly --------------------------------------------------------
+
+/// What all partitions are assembled with, at once if need be.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    /// What the numbers of tuples refer to.
+    catalogue: Catalogue<'a>,
+    /// Whether the line of each device is kept.
+    keeps_lines: bool,
+    /// The classes of which one thing is said, once they are ranked.
+    ranks: Ranks,
+}
+
+/// The register of single devices under way. Whatever changes it is done in the
+/// order of partitions:
+///
+/// 1. [`prepare`](Plan::prepare) the first [`counted`] partitions,
+///    [`rank`](Self::rank) the classes by them;
+/// 2. `prepare` the others, and of each partition [`number`](Self::number) its
+///    classes, [`lay_out`](Plan::lay_out) it, [`join`](Self::join) it, and keep
+///    the arrays that this gives;
+/// 3. [`finish`](Self::finish).
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    /// See [`Several`].
+    several: Several,
+    /// How many lines of devices there are that have several.
+    more: u32,
+    /// These lines, of the partitions that are joined.
+    more_lines: Vec<u32>,
+    /// What does not count.
+    refusals: Refusals,
+    /// The map.
+    joiner: Joiner,
+}
+
+/// How many of the partitions, which have so many tuples, are counted before the
+/// classes are ranked.
+pub(crate) fn counted(mut tuples: impl FnMut(usize) -> usize) -> usize {
+    let mut sum = 0;
+    let enough = (0..PARTITIONS).find(|&partition| {
+        sum += tuples(partition) as u64;
+        sum >= CENSUS
+    });
+    enough.map_or(PARTITIONS, |last| last + 1)
+}
+
+/// A partition that is sorted, and of which it is known what counts.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Its number.
+    partition: usize,
+    /// Its tuples.
+    sorted: Sorted,
+    /// Which of them count.
+    resolved: Resolved,
+    /// The classes of devices with several lines, in their order.
+    classes: Vec<u32>,
+    /// How many lines of devices with several rules there are before it.
+    more: u32,
+}
+
+/// A partition that is laid out.
+#[derive(Debug)]
+pub(crate) struct LaidOut {
+    /// The map of its devices.
+    piece: Piece,
+    /// The lines of devices with several rules.
+    more_lines: Vec<u32>,
+    /// What does not count.
+    refusals: Refusals,
+}
+
+/// What is made of all partitions.
+#[derive(Debug, Default)]
+pub(crate) struct Assembled {
+    /// The rules, but for the arrays of the pieces.
+    pub(crate) rules: DeviceRules,
+    /// The lines for the places behind these, if lines are kept.
+    pub(crate) lines: Vec<u32>,
+    /// What does not count.
+    pub(crate) refusals: Refusals,
+}
+
+impl<'a> Plan<'a> {
+    /// For tuples that say these things, of terms and sources with these
+    /// numbers; of each source its file.
+    pub(in crate::equipment) fn new(
+        saids: &'a [Said],
+        terms: &'a [Terms],
+        files: &'a [u32],
+        keeps_lines: bool,
+    ) -> Self {
+        Self {
+            catalogue: Catalogue {
+                saids,
+                terms,
+                files,
+            },
+            keeps_lines,
+            ranks: Ranks::default(),
+        }
+    }
+
+    /// Sorts a partition, and finds out what counts.
+    pub(crate) fn prepare(&self, partition: usize, tuples: Partition) -> Prepared {
+        let sorted = tuples.sort();
+        let resolved = Resolved::of(partition, &sorted, &self.catalogue);
+        Prepared {
+            partition,
+            sorted,
+            resolved,
+            classes: Vec::new(),
+            more: 0,
+        }
+    }
+
+    /// Lays the devices of a partition out.
+    pub(crate) fn lay_out(&self, prepared: Prepared) -> LaidOut {
+        let Prepared {
+            partition,
+            sorted,
+            resolved,
+            classes,
+            more,
+        } = prepared;
+        let mut builder = DevicesBuilder::with_lines(SEED, self.keeps_lines);
+        builder.expect(sorted.len());
+        let mut more_lines = Vec::new();
+        let mut lines = resolved.lines.iter();
+        let mut runs = resolved.runs.iter().zip(classes).peekable();
+        let words = sorted.words();
+        let mut at = 0;
+        while let Some(&word) = words.get(at) {
+            let device = device_of(partition, Sorted::key(word));
+            match runs.next_if(|(run, _)| run.at as usize == at) {
+                None => {
+                    let (said, line) = sorted.tuple(at, word);
+                    builder.push_with(device, self.ranks.of(said), line);
+                    at += 1;
+                }
+                Some((run, class)) => {
+                    let own = lines.by_ref().take(run.kept as usize);
+                    let line = match run.kept {
+                        1 => own.map(|&(_, line)| line).next().unwrap_or_default(),
+                        _ => {
+                            let place = more.saturating_add(more_lines.len() as u32);
+                            more_lines.extend(own.map(|&(_, line)| line));
+                            place
+                        }
+                    };
+                    builder.push_with(device, class, line);
+                    at += run.len as usize;
+                }
+            }
+        }
+        LaidOut {
+            piece: builder.into_piece(),
+            more_lines,
+            refusals: resolved.refusals,
+        }
+    }
+}
+
+impl Assembly {
+    /// Ranks the classes by the first partitions, and begins.
+    pub(crate) fn rank(plan: &mut Plan<'_>, counted: &[Prepared]) -> Self {
+        let mut census = Census::new(plan.catalogue.saids);
+        for prepared in counted {
+            census.count(&prepared.sorted, &prepared.resolved);
+        }
+        let (ranks, several) = census.rank(counted.len() >= PARTITIONS);
+        plan.ranks = ranks;
+        Self {
+            several,
+            more: 0,
+            more_lines: Vec::new(),
+            refusals: Refusals::default(),
+            joiner: Joiner::new(SEED, plan.keeps_lines),
+        }
+    }
+
+    /// Numbers what is said of the devices of a partition.
+    pub(crate) fn number(&mut self, plan: &Plan<'_>, prepared: &mut Prepared) {
+        let Prepared {
+            resolved, classes, ..
+        } = prepared;
+        prepared.more = self.more;
+        let mut at = 0;
+        for run in &resolved.runs {
+            let range = at..at + run.kept as usize;
+            at = range.end;
+            let rules = resolved.rules.get(range.clone()).unwrap_or_default();
+            classes.push(match resolved.lines.get(range) {
+                Some(&[(said, _)]) => plan.ranks.of(said),
+                _ => {
+                    // Rules are counted by 32 bits, and these are their lines.
+                    self.more = self.more.saturating_add(run.kept);
+                    self.several.number(rules)
+                }
+            });
+        }
+    }
+
+    /// Joins a partition to those before it. What is given back comes behind the
+    /// arrays of these.
+    pub(crate) fn join(&mut self, plan: &Plan<'_>, laid_out: LaidOut) -> Arrays {
+        if plan.keeps_lines {
+            self.more_lines.extend(laid_out.more_lines);
+        }
+        let order = |refusal: &Refusal| plan.catalogue.order(refusal);
+        self.refusals.absorb(laid_out.refusals, order);
+        self.joiner.join(laid_out.piece)
+    }
+
+    /// The rules; `rest` is that of the arrays that were given back.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be read.
+    pub(crate) fn finish(self, rest: &dyn Rest) -> Result<Assembled, String> {
+        let (table, lines) = self.joiner.finish(rest)?;
+        let mut more_lines = self.more_lines;
+        more_lines.shrink_to_fit();
+        Ok(Assembled {
+            rules: DeviceRules::new(table, self.several.classes, more_lines),
+            lines,
+            refusals: self.refusals,
+        })
+    }
+}

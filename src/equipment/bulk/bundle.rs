@@ -1,0 +1,420 @@
+//! Tuples, and bundles of them that are divided by partition.
+
+use core::ops::Range;
+
+use crate::equipment::Device;
+
+/// How many partitions there are. With 256 one of a billion devices takes some
+/// 60 MB while it is sorted, and those of a small register cost nothing to speak
+/// of.
+pub(crate) const PARTITIONS: usize = 256;
+
+/// Bits of a TAC, and of a serial number.
+const TAC_BITS: u32 = 27;
+/// See [`TAC_BITS`].
+const SERIAL_BITS: u32 = 20;
+/// Serial numbers of a TAC.
+const SERIALS: u64 = 1_000_000;
+/// Bits of the part of a key that its partition does not imply.
+pub(super) const KEY_BITS: u32 = TAC_BITS + SERIAL_BITS - PARTITIONS.ilog2();
+/// The bits of a word below the key.
+pub(super) const LOW_BITS: u32 = 64 - KEY_BITS;
+/// Those that are set in the low part of a word.
+pub(super) const LOW: u64 = (1 << LOW_BITS) - 1;
+
+/// Scatters TACs: an odd number, so that multiplying by it can be undone, near
+/// the golden section of its range, so that TACs that follow one another are
+/// far apart.
+const FACTOR: u64 = 0x04f1_bbcd;
+/// What undoes that.
+const INVERSE: u64 = inverse(FACTOR);
+
+/// The number that an odd one yields 1 with.
+const fn inverse(odd: u64) -> u64 {
+    let mut inverse = odd;
+    let mut step = 0;
+    // Newton's iteration doubles the right bits, of which there are three.
+    while step < 5 {
+        inverse = inverse.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(inverse)));
+        step += 1;
+    }
+    inverse
+}
+
+//----------- Tuple -----------------------------------------------------------
+
+/// A rule of a single device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tuple {
+    /// The device: its TAC scattered, above its serial number.
+    key: u64,
+    /// The number of what is said of it.
+    said: u32,
+    /// The line of the list.
+    line: u32,
+}
+
+impl Tuple {
+    /// A rule that says something of a device on a line.
+    #[inline]
+    pub(crate) fn new(device: Device, said: u32, line: u32) -> Self {
+        let number = device.number();
+        let (tac, serial) = (number / SERIALS, number % SERIALS);
+        let tac = tac.wrapping_mul(FACTOR) & ((1 << TAC_BITS) - 1);
+        Self {
+            key: tac << SERIAL_BITS | serial,
+            said,
+            line,
+        }
+    }
+
+    /// The partition that it belongs to.
+    #[inline]
+    fn partition(self) -> usize {
+        (self.key >> KEY_BITS) as usize
+    }
+}
+
+/// The number of the device with this key in a partition.
+pub(super) fn device_of(partition: usize, key: u64) -> u64 {
+    let key = (partition as u64) << KEY_BITS | key;
+    let tac = (key >> SERIAL_BITS).wrapping_mul(INVERSE) & ((1 << TAC_BITS) - 1);
+    tac * SERIALS + (key & ((1 << SERIAL_BITS) - 1))
+}
+
+//----------- Bundle ----------------------------------------------------------
+
+/// Tuples, partition by partition, in each in the order of loading.
+#[derive(Debug)]
+pub(crate) struct Bundle {
+    /// What there is to know of them.
+    pub(crate) meta: Meta,
+    /// The keys without what the partition implies, above the line less the
+    /// first line.
+    words: Vec<u64>,
+    /// What is said, as places in the table, in as many octets as it takes.
+    saids: Vec<u8>,
+    /// The lines, if they are too far from each other for the words.
+    lines: Vec<u32>,
+}
+
+/// What is kept in memory of a bundle wherever its tuples are.
+#[derive(Debug)]
+pub(crate) struct Meta {
+    /// What is said, by the places that tuples have.
+    table: Vec<u32>,
+    /// The line that lines are counted from.
+    line: u32,
+    /// Octets of a place in the table.
+    width: usize,
+    /// Whether lines stand beside the words.
+    has_lines: bool,
+    /// Where the tuples of each partition end.
+    ends: Vec<u32>,
+}
+
+impl Meta {
+    /// Which of the tuples are of a partition.
+    fn range(&self, partition: usize) -> Range<usize> {
+        let end = |partition: usize| self.ends.get(partition).copied().unwrap_or_default();
+        let start = partition.checked_sub(1).map_or(0, end);
+        start as usize..end(partition) as usize
+    }
+
+    /// How many tuples there are of a partition.
+    pub(crate) fn count(&self, partition: usize) -> usize {
+        self.range(partition).len()
+    }
+
+    /// How many tuples there are.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.last().copied().unwrap_or_default() as usize
+    }
+
+    /// Octets of each tuple.
+    fn size(&self) -> usize {
+        size_of::<u64>() + self.width + if self.has_lines { size_of::<u32>() } else { 0 }
+    }
+
+    /// Octets of the tuples of a partition.
+    pub(crate) fn octets(&self, partition: usize) -> usize {
+        self.count(partition) * self.size()
+    }
+
+    /// Octets of memory that this takes by itself.
+    pub(crate) fn own_size(&self) -> usize {
+        4 * (self.table.len() + self.ends.len())
+    }
+
+    /// Lets lines be counted from another one: they were counted from the first
+    /// of a chunk before it was known where that stands.
+    pub(crate) fn move_lines(&mut self, by: u64) {
+        let line = u64::from(self.line).saturating_add(by);
+        // Those beyond the fourth thousand million share a number.
+        self.line = u32::try_from(line).unwrap_or(u32::MAX);
+    }
+
+    /// Gives what is said its numbers in the register.
+    pub(crate) fn translate(&mut self, numbers: &[u32]) {
+        for said in &mut self.table {
+            *said = numbers.get(*said as usize).copied().unwrap_or_default();
+        }
+    }
+
+    /// The tuples of a partition in the octets that [`Bundle::write`] gave.
+    pub(crate) fn segment<'a>(&'a self, partition: usize, octets: &'a [u8]) -> Segment<'a> {
+        let count = self.count(partition);
+        let (words, rest) = octets.split_at_checked(8 * count).unwrap_or_default();
+        let (saids, lines) = rest
+            .split_at_checked(self.width * count)
+            .unwrap_or_default();
+        Segment {
+            meta: self,
+            words,
+            saids,
+            lines,
+        }
+    }
+}
+
+/// The tuples of one partition, as octets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment<'a> {
+    /// What there is to know of them.
+    meta: &'a Meta,
+    /// See [`Bundle`].
+    words: &'a [u8],
+    /// See [`Bundle`].
+    saids: &'a [u8],
+    /// See [`Bundle`].
+    lines: &'a [u8],
+}
+
+impl Segment<'_> {
+    /// Calls `visitor` with each key, what is said, and the line.
+    #[inline]
+    pub(super) fn each(self, mut visitor: impl FnMut(u64, u32, u32)) {
+        let Meta { table, line, .. } = self.meta;
+        let word = |octets: &[u8; 8]| u64::from_le_bytes(*octets);
+        let (words, _) = self.words.as_chunks::<8>();
+        let lines = |word: u64| line.saturating_add((word & LOW) as u32);
+        let said = |place: usize| table.get(place).copied().unwrap_or_default();
+        match (self.meta.width, self.meta.has_lines) {
+            (0, false) => {
+                let only = said(0);
+                for octets in words {
+                    let word = word(octets);
+                    visitor(word >> LOW_BITS, only, lines(word));
+                }
+            }
+            (1, false) => {
+                for (octets, &place) in words.iter().zip(self.saids) {
+                    let word = word(octets);
+                    visitor(word >> LOW_BITS, said(place.into()), lines(word));
+                }
+            }
+            (width, has_lines) => {
+                for (number, octets) in words.iter().enumerate() {
+                    let word = word(octets);
+                    let place = self.saids.get(number * width..(number + 1) * width);
+                    let place = (place.unwrap_or_default().iter().rev())
+                        .fold(0, |place, &octet| place << 8 | usize::from(octet));
+                    let line = match has_lines {
+                        false => lines(word),
+                        true => {
+                            let (own, _) = self.lines.as_chunks::<4>();
+                            own.get(number).map_or(0, |line| u32::from_le_bytes(*line))
+                        }
+                    };
+                    visitor(word >> LOW_BITS, said(place), line);
+                }
+            }
+        }
+    }
+
+    /// What all of it says, if it says one thing.
+    pub(super) fn only_said(self) -> Option<u32> {
+        match *self.meta.table {
+            [said] => Some(said),
+            _ => None,
+        }
+    }
+
+    /// How many tuples there are.
+    pub(super) fn len(self) -> usize {
+        self.words.len() / 8
+    }
+}
+
+impl Bundle {
+    /// A bundle of tuples in the order of loading, no more than four thousand
+    /// million; what they say are places in the table.
+    pub(crate) fn pack(tuples: &[Tuple], table: Vec<u32>) -> Self {
+        let first = tuples.iter().map(|tuple| tuple.line).min();
+        let last = tuples.iter().map(|tuple| tuple.line).max();
+        let first = first.unwrap_or_default();
+        let has_lines = u64::from(last.unwrap_or_default() - first) > LOW;
+        let width = match table.len() {
+            0 | 1 => 0,
+            2..=0x100 => 1,
+            0x101..=0x1_0000 => 2,
+            _ => 4,
+        };
+        let mut counts = [0u32; PARTITIONS];
+        for tuple in tuples {
+            if let Some(count) = counts.get_mut(tuple.partition()) {
+                *count += 1;
+            }
+        }
+        // Where the next tuple of each partition goes.
+        let mut next = [0u32; PARTITIONS];
+        let mut ends = Vec::with_capacity(PARTITIONS);
+        let mut end = 0;
+        for (next, count) in next.iter_mut().zip(counts) {
+            *next = end;
+            end += count;
+            ends.push(end);
+        }
+        let mut words = vec![0; tuples.len()];
+        let mut saids = vec![0; tuples.len() * width];
+        let mut lines = vec![0; if has_lines { tuples.len() } else { 0 }];
+        for tuple in tuples {
+            let Some(next) = next.get_mut(tuple.partition()) else {
+                continue;
+            };
+            let place = *next as usize;
+            *next += 1;
+            let low = if has_lines { 0 } else { tuple.line - first };
+            if let Some(word) = words.get_mut(place) {
+                // What the partition implies is shifted out.
+                *word = tuple.key << LOW_BITS | u64::from(low);
+            }
+            if let Some(said) = saids.get_mut(place * width..(place + 1) * width) {
+                let octets = tuple.said.to_le_bytes();
+                said.iter_mut()
+                    .zip(octets)
+                    .for_each(|(to, from)| *to = from);
+            }
+            if let Some(line) = lines.get_mut(place) {
+                *line = tuple.line;
+            }
+        }
+        Self {
+            meta: Meta {
+                table,
+                line: if has_lines { 0 } else { first },
+                width,
+                has_lines,
+                ends,
+            },
+            words,
+            saids,
+            lines,
+        }
+    }
+
+    /// The same of tuples whose saids have the numbers of the register already.
+    pub(crate) fn of_register(mut tuples: Vec<Tuple>) -> Self {
+        let mut table: Vec<u32> = tuples.iter().map(|tuple| tuple.said).collect();
+        table.sort_unstable();
+        table.dedup();
+        for tuple in &mut tuples {
+            // All of them are there.
+            let place = table.binary_search(&tuple.said).unwrap_or_default();
+            tuple.said = place as u32;
+        }
+        Self::pack(&tuples, table)
+    }
+
+    /// Octets of memory that it takes.
+    pub(crate) fn size(&self) -> usize {
+        self.meta.len() * self.meta.size() + self.meta.own_size()
+    }
+
+    /// Appends the tuples of a partition as octets.
+    pub(crate) fn write(&self, partition: usize, out: &mut Vec<u8>) {
+        let segment = self.segment(partition);
+        out.extend_from_slice(segment.words);
+        out.extend_from_slice(segment.saids);
+        out.extend_from_slice(segment.lines);
+    }
+
+    /// The tuples of a partition.
+    pub(crate) fn segment(&self, partition: usize) -> Segment<'_> {
+        let range = self.meta.range(partition);
+        let width = self.meta.width;
+        let saids = range.start * width..range.end * width;
+        Segment {
+            meta: &self.meta,
+            words: bytemuck::cast_slice(self.words.get(range.clone()).unwrap_or_default()),
+            saids: self.saids.get(saids).unwrap_or_default(),
+            lines: bytemuck::cast_slice(self.lines.get(range).unwrap_or_default()),
+        }
+    }
+}
+
+//----------- Tests -----------------------------------------------------------
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Devices at the ends of TACs and far apart.
+    fn devices() -> impl Iterator<Item = u64> {
+        let tacs = [0, 1, 35_209_900, 86_012_345, 99_999_999];
+        let scattered = (0..3000u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 100_000_000);
+        let tacs = tacs.into_iter().chain(scattered);
+        tacs.flat_map(|tac| [0, 1, 500_000, 999_999].map(|serial| tac * SERIALS + serial))
+    }
+
+    /// What goes in comes out, in memory and as octets, whatever the lines and
+    /// however much is said; the tuples themselves are the oracle.
+    #[test]
+    fn tuples_come_back_in_their_order() {
+        for (saids, step) in [(1, 1u32), (3, 7), (300, 1), (70_000, 2), (2, 1_000_003)] {
+            let mut expected: Vec<Vec<(u64, u32, u32)>> = vec![Vec::new(); PARTITIONS];
+            let mut tuples = Vec::new();
+            for (number, device) in (0u32..).zip(devices()) {
+                let said = number.wrapping_mul(0x9e37_79b9) % saids;
+                let line = 5 + number.wrapping_mul(step) % 900_000_000;
+                let tuple = Tuple::new(Device::from_number(device).unwrap(), said, line);
+                expected[tuple.partition()].push((device, said + 10, line + 100));
+                tuples.push(tuple);
+            }
+            let mut bundle = Bundle::pack(&tuples, (0..saids).collect());
+            bundle.meta.translate(&(10..saids + 10).collect::<Vec<_>>());
+            let is_by_lines = bundle.meta.has_lines;
+            if !is_by_lines {
+                bundle.meta.move_lines(100);
+            }
+            for (partition, expected) in expected.iter().enumerate() {
+                let mut octets = Vec::new();
+                bundle.write(partition, &mut octets);
+                assert_eq!(octets.len(), bundle.meta.octets(partition));
+                let stored = bundle.meta.segment(partition, &octets);
+                for segment in [bundle.segment(partition), stored] {
+                    let mut found = Vec::new();
+                    segment.each(|key, said, line| {
+                        let line = if is_by_lines { line + 100 } else { line };
+                        found.push((device_of(partition, key), said, line));
+                    });
+                    assert_eq!(found, *expected);
+                }
+            }
+        }
+    }
+
+    /// Of TACs one behind the other, and of those of one manufacturer, no
+    /// partition has twice its share.
+    #[test]
+    fn partitions_are_of_a_size() {
+        for (first, step) in [(35_000_000u64, 1), (86_000_000, 10), (1_000_000, 100)] {
+            let mut counts = [0u32; PARTITIONS];
+            for tac in (0..200_000).map(|n| (first + n * step) % 100_000_000) {
+                let device = Device::from_number(tac * SERIALS).unwrap();
+                counts[Tuple::new(device, 0, 0).partition()] += 1;
+            }
+            assert!(counts.iter().all(|&count| count < 2 * 200_000 / 256));
+        }
+    }
+}

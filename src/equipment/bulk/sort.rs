@@ -1,0 +1,220 @@
+//! A partition, sorted by device.
+
+use super::bundle::{KEY_BITS, LOW, LOW_BITS, Segment};
+
+/// Fewer words than these are not worth counting digits.
+const RADIX_MIN: usize = 2048;
+
+/// Bits of the digits that words are sorted by: four of them are a key, and a
+/// thousand places to write to at once stay in the cache.
+const DIGIT_BITS: u32 = 10;
+/// How many digits a key has.
+const DIGITS: usize = KEY_BITS.div_ceil(DIGIT_BITS) as usize;
+/// How many values a digit has.
+const DIGIT: usize = 1 << DIGIT_BITS;
+
+//----------- Partition -------------------------------------------------------
+
+/// The tuples of a partition, gathered from bundles in the order of loading.
+#[derive(Debug, Default)]
+pub(crate) struct Partition {
+    /// The keys, above the number of the tuple; if there are too many tuples,
+    /// above nothing.
+    words: Vec<u64>,
+    /// The line of each tuple.
+    lines: Vec<u32>,
+    /// What each says, if it is not the same of all.
+    saids: Vec<u32>,
+    /// What the first bundle says.
+    only: Option<u32>,
+}
+
+impl Partition {
+    /// No tuples yet, with room for so many.
+    pub(crate) fn with_room(tuples: usize) -> Self {
+        Self {
+            words: Vec::with_capacity(tuples),
+            lines: Vec::with_capacity(tuples),
+            ..Self::default()
+        }
+    }
+
+    /// Adds tuples that were loaded behind those before.
+    pub(crate) fn add(&mut self, segment: Segment<'_>) {
+        let before = self.words.len();
+        if segment.len() == 0 {
+            return;
+        }
+        let said = segment.only_said();
+        if before == 0 {
+            self.only = said;
+        } else if self.saids.is_empty() && said != self.only {
+            self.saids = vec![self.only.unwrap_or_default(); before];
+        }
+        let is_uniform = self.saids.is_empty() && said.is_some() && said == self.only;
+        let Self {
+            words,
+            lines,
+            saids,
+            ..
+        } = self;
+        let mut number = before as u64;
+        segment.each(|key, said, line| {
+            // Of more than fit the numbers are made when they are sorted.
+            words.push(key << LOW_BITS | number & LOW);
+            lines.push(line);
+            if !is_uniform {
+                saids.push(said);
+            }
+            number += 1;
+        });
+    }
+
+    /// Sorts them by device, those of one in the order of loading.
+    pub(crate) fn sort(self) -> Sorted {
+        let Self {
+            mut words,
+            lines,
+            saids,
+            only,
+        } = self;
+        let mut numbers = Vec::new();
+        if words.len() as u64 > LOW + 1 {
+            let pairs = (0..)
+                .zip(&words)
+                .map(|(number, word)| (word & !LOW, number));
+            let mut pairs: Vec<(u64, u32)> = pairs.collect();
+            pairs.sort_unstable();
+            words = pairs.iter().map(|&(word, _)| word).collect();
+            numbers = pairs.into_iter().map(|(_, number)| number).collect();
+        } else if words.len() < RADIX_MIN {
+            words.sort_unstable();
+        } else {
+            words = sorted_by_digits(words);
+        }
+        Sorted {
+            words,
+            numbers,
+            lines,
+            saids,
+            only: only.unwrap_or_default(),
+        }
+    }
+}
+
+/// Sorts words by their keys, digit by digit, the lowest first.
+fn sorted_by_digits(mut words: Vec<u64>) -> Vec<u64> {
+    let digit = |word: u64, number: usize| {
+        (word >> (LOW_BITS + DIGIT_BITS * number as u32)) as usize & (DIGIT - 1)
+    };
+    let mut counts = vec![[0u32; DIGIT]; DIGITS];
+    for &word in &words {
+        for (number, counts) in counts.iter_mut().enumerate() {
+            if let Some(count) = counts.get_mut(digit(word, number)) {
+                *count += 1;
+            }
+        }
+    }
+    let mut other = vec![0; words.len()];
+    for (number, counts) in counts.iter_mut().enumerate() {
+        if counts.iter().any(|&count| count as usize == words.len()) {
+            continue;
+        }
+        let mut next = 0;
+        for count in counts.iter_mut() {
+            next += core::mem::replace(count, next);
+        }
+        for &word in &words {
+            if let Some(next) = counts.get_mut(digit(word, number)) {
+                if let Some(place) = other.get_mut(*next as usize) {
+                    *place = word;
+                }
+                *next += 1;
+            }
+        }
+        core::mem::swap(&mut words, &mut other);
+    }
+    words
+}
+
+//----------- Sorted ----------------------------------------------------------
+
+/// A sorted partition.
+#[derive(Debug)]
+pub(crate) struct Sorted {
+    /// The keys, above the numbers of the tuples.
+    words: Vec<u64>,
+    /// The numbers, if they do not fit there.
+    numbers: Vec<u32>,
+    /// The line of each tuple, by number.
+    lines: Vec<u32>,
+    /// What each tuple says, by number, if it is not the same of all.
+    saids: Vec<u32>,
+    /// What all say otherwise.
+    only: u32,
+}
+
+impl Sorted {
+    /// How many tuples there are.
+    pub(super) fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// The words.
+    pub(super) fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// The key of a word.
+    #[inline]
+    pub(super) fn key(word: u64) -> u64 {
+        word >> LOW_BITS
+    }
+
+    /// The number of the tuple at a place.
+    #[inline]
+    fn number(&self, place: usize, word: u64) -> usize {
+        match self.numbers.get(place) {
+            Some(&number) => number as usize,
+            None => (word & LOW) as usize,
+        }
+    }
+
+    /// What the tuple at a place says, and its line.
+    #[inline]
+    pub(super) fn tuple(&self, place: usize, word: u64) -> (u32, u32) {
+        let number = self.number(place, word);
+        let said = match self.saids.is_empty() {
+            true => self.only,
+            false => self.saids.get(number).copied().unwrap_or_default(),
+        };
+        (said, self.lines.get(number).copied().unwrap_or_default())
+    }
+
+    /// What all tuples say, if it is one thing.
+    pub(super) fn only_said(&self) -> Option<u32> {
+        self.saids.is_empty().then_some(self.only)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sort of the library is the oracle.
+    #[test]
+    fn words_are_sorted_by_their_keys() {
+        let mut word = 7u64;
+        for spread in [u64::MAX, LOW, 0xfff << LOW_BITS | LOW] {
+            let words: Vec<u64> = (0..10_000)
+                .map(|number| {
+                    word = word.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                    (word ^ word >> 29) & spread & !LOW | number
+                })
+                .collect();
+            let mut expected = words.clone();
+            expected.sort_unstable();
+            assert_eq!(sorted_by_digits(words), expected);
+        }
+    }
+}
