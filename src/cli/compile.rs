@@ -2,16 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::inspect::grouped;
 use super::{configuration, print_json, printed};
+use crate::compile::Progress;
 use crate::config::Config;
 use crate::error::Failed;
 use crate::lists::{FileReport, ListReport};
@@ -57,9 +62,14 @@ impl CompileArgs {
         config.register.snapshot = None;
         snapfile::refuse_foreign(&self.output).map_err(Failed::new)?;
         let before = Stamps::take(&config);
+        let dir = self.output.parent().unwrap_or_else(|| Path::new(""));
+        let previous = self.previous(&config);
+        let (loaded, shelf) = watched(&config, |progress| {
+            load::compile(&config, &previous, dir, progress)
+        })?;
         let Loaded {
             rulebook, report, ..
-        } = load::load_after(&config, &self.previous(&config))?;
+        } = loaded;
         let provenance = provenance(&config, &report.lists)?;
         if Stamps::take(&config) != before {
             return Err(Failed::new(
@@ -68,8 +78,8 @@ impl CompileArgs {
         }
         let created = Clock::start().now().unix;
         let snapshot = rulebook.snapshot();
-        let contents =
-            snapfile::write(&self.output, snapshot, &provenance, created).map_err(Failed::new)?;
+        let contents = snapfile::write_with(&self.output, (snapshot, &shelf), &provenance, created)
+            .map_err(Failed::new)?;
         let compiled = Compiled {
             file: self.output.display().to_string(),
             length: contents.length,
@@ -130,6 +140,51 @@ impl Compiled {
     }
 }
 
+//----------- Progress --------------------------------------------------------
+
+/// How often the progress is looked at: often enough to seem to flow.
+const REFRESH: Duration = Duration::from_millis(200);
+
+/// Partitions that are assembled in the end.
+const PARTITIONS: u64 = crate::equipment::bulk::PARTITIONS as u64;
+
+/// Does long work, and shows on a terminal how far it is.
+fn watched<T>(config: &Config, work: impl FnOnce(&Progress) -> T) -> T {
+    let progress = Progress::default();
+    if !io::stderr().is_terminal() {
+        return work(&progress);
+    }
+    let sizes = load::files(config).into_iter();
+    let sizes = sizes.filter_map(|path| fs::metadata(path).ok());
+    let total = sizes.map(|metadata| metadata.len()).sum::<u64>().max(1);
+    let bar = ProgressBar::new(2 * total);
+    let style = "{msg} {wide_bar} {percent:>3} %, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style);
+    }
+    let (done, is_done) = mpsc::channel::<()>();
+    let result = thread::scope(|scope| {
+        let (watched, bar) = (progress.clone(), &bar);
+        scope.spawn(move || {
+            while is_done.recv_timeout(REFRESH) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let [octets, lines, partitions] = watched.so_far();
+                // To read takes about as long as to assemble.
+                bar.set_position(octets.min(total) + total * partitions / PARTITIONS);
+                let rate = lines as f64 / bar.elapsed().as_secs_f64() / 1e6;
+                bar.set_message(match partitions {
+                    0 => format!("reading, {rate:.1} M lines/s"),
+                    _ => "assembling".to_owned(),
+                });
+            }
+        });
+        let result = work(&progress);
+        drop(done);
+        result
+    });
+    bar.finish_and_clear();
+    result
+}
+
 //----------- Provenance ------------------------------------------------------
 
 /// Where the lists of a report come from.
@@ -173,7 +228,11 @@ fn origin(report: &FileReport) -> Result<FileOrigin, Failed> {
         let metadata = fs::metadata(path).map_err(told)?;
         origin.size = Some(metadata.len());
         origin.modified = Some(metadata.mtime());
-        origin.sha256 = Some(sha256(path).map_err(told)?);
+        // Of most files it was found while they were read.
+        origin.sha256 = match &report.sha256 {
+            Some(digest) => Some(digest.clone()),
+            None => Some(sha256(path).map_err(told)?),
+        };
     }
     Ok(origin)
 }

@@ -372,3 +372,39 @@ fn snapshots_are_compared_with_lists_and_each_other() {
     diff(&second, &list).ends(1);
     assert!(snapfile::verify(&second).is_ok());
 }
+
+//----------- Disks
+
+/// A disk that is full: files of this process may have no more than so many
+/// blocks of 512 octets. The old snapshot stays, and nothing else is left.
+#[test]
+fn a_full_disk_is_named_and_leaves_what_was_there() {
+    let dir = compiled();
+    let before = fs::read(dir.path().join("register.weir")).unwrap();
+    let devices = (0..300_000).map(|n| format!("{}\n", 35_209_900_000_000u64 + n * 7919));
+    let list = format!("imei\n{}", devices.collect::<String>());
+    fs::write(dir.path().join("lists/a.csv"), list).unwrap();
+    let keys = format!("[register]\nmax_change = \"off\"\n{LISTS}");
+    fs::write(dir.path().join("lists.toml"), keys).unwrap();
+    let weir = command().get_program().to_owned();
+    let run = finish(
+        Command::new("sh")
+            .args([
+                "-c",
+                "trap '' XFSZ; ulimit -f 64; exec \"$0\" compile -c lists.toml -o register.weir",
+            ])
+            .arg(weir)
+            .current_dir(dir.path()),
+    )
+    .ends(1);
+    assert!(
+        run.err.contains("register.weir: cannot be written") && run.err.contains("File too large"),
+        "{}",
+        run.err
+    );
+    assert_eq!(fs::read(dir.path().join("register.weir")).unwrap(), before);
+    assert_eq!(
+        names(dir.path()),
+        ["lists", "lists.toml", "register.weir", "weir.toml"]
+    );
+}
