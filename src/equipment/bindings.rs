@@ -48,7 +48,13 @@ impl BoundIndex {
     #[inline]
     pub(super) fn visit(&self, imsi: Imsi, mut visitor: impl FnMut(Found<'_>)) {
         self.visit_own(imsi, &mut visitor);
-        self.visit_ranges(imsi, visitor);
+        self.visit_ranges(imsi, &mut visitor);
+    }
+
+    /// Whether nothing can be found.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.imsis.is_empty() & self.ranges.is_empty()
     }
 
     /// The same of the bindings that name the subscriber.

@@ -196,10 +196,10 @@ impl Snapshot {
         self.rules.index.has(kind)
     }
 
-    /// Whether there is any binding.
+    /// Whether any subscriber is bound.
     #[inline]
     pub(crate) fn has_bindings(&self) -> bool {
-        self.bindings.records.len() > 0
+        !self.bindings.index.is_empty()
     }
 
     /// Whether any subscriber is excepted from a rule.
@@ -267,12 +267,12 @@ impl Snapshot {
     pub(crate) fn visit_bindings(
         &self,
         imsi: Imsi,
-        (device, svn, now): (Device, Option<Svn>, UnixTime),
+        asked: (Device, Option<Svn>, UnixTime),
         mut visitor: impl FnMut(BindingId, Scope, &Terms),
     ) {
         let index = &self.bindings.index;
         index.visit(imsi, |found| {
-            self.visit_found(found, (device, svn, now), &mut visitor);
+            self.visit_found(found, asked, &mut visitor);
         });
     }
 

@@ -11,7 +11,7 @@ use super::trace::{Effect, Stage, Trace, Unwatched};
 use super::{Explanation, Ground, Inquiry, Outcome, PolicyId, Verdict};
 use crate::equipment::{
     BindingId, BindingView, Device, Imsi, Layered, Lookup, Overlay, RuleId, RuleKind, RuleView,
-    Snapshot, Status, Svn, Terms,
+    Scope, Snapshot, Status, Svn, Terms,
 };
 use crate::time::UnixTime;
 
@@ -464,6 +464,31 @@ struct Case<'a, L> {
     now: UnixTime,
 }
 
+/// What the bindings of a subscriber say so far. One thing, so that what visits
+/// them carries one reference along.
+struct Bound {
+    /// Whether the device is bound to.
+    is_inside: bool,
+    /// Whether it may be, by its software version.
+    may_be_inside: bool,
+    /// What is said if it is.
+    matches: Tally,
+    /// What is said if it is not.
+    mismatches: Tally,
+}
+
+impl Bound {
+    /// Before the first binding.
+    const fn new() -> Self {
+        Self {
+            is_inside: false,
+            may_be_inside: false,
+            matches: Tally::new(),
+            mismatches: Tally::new(),
+        }
+    }
+}
+
 impl<L: Lookup> Case<'_, L> {
     /// What the bindings of the subscriber say, if anything.
     ///
@@ -471,40 +496,51 @@ impl<L: Lookup> Case<'_, L> {
     /// fails to where the version is not known: then there is no mismatch.
     #[inline(never)]
     fn judge_bindings(&self, imsi: Imsi, trace: &mut impl Trace) -> Option<(Status, Ground)> {
-        let mut is_inside = false;
-        let mut may_be_inside = false;
-        let mut matches = Tally::new();
-        let mut mismatches = Tally::new();
+        let mut bound = Bound::new();
         let asked = (self.device, self.svn, self.now);
         self.lists.visit_bindings(imsi, asked, |id, scope, terms| {
-            let mut effect = self.effect(terms);
-            if effect == Effect::Effective {
-                let rank = self.policy.rank(terms.list);
-                mismatches.add(rank, terms.status, id.number());
-                match self.lists.covers(scope, self.device, self.svn) {
-                    Some(true) => {
-                        is_inside = true;
-                        if let Some(status) = self.lists.on_match(terms.list) {
-                            matches.add(rank, status, id.number());
-                        }
-                    }
-                    Some(false) => effect = Effect::OtherDevice,
-                    None => {
-                        may_be_inside = true;
-                        effect = Effect::UnknownSvn;
-                    }
-                }
-            }
+            let effect = self.weigh_binding(&mut bound, id, scope, terms);
             trace.binding(id, effect);
         });
-        if is_inside {
-            let (status, id) = matches.result()?;
+        if bound.is_inside {
+            let (status, id) = bound.matches.result()?;
             Some((status, Ground::BindingMatch(BindingId::from_number(id))))
-        } else if may_be_inside {
+        } else if bound.may_be_inside {
             None
         } else {
-            let (status, id) = mismatches.result()?;
+            let (status, id) = bound.mismatches.result()?;
             Some((status, Ground::BindingMismatch(BindingId::from_number(id))))
+        }
+    }
+
+    /// Adds a binding to what the others say.
+    #[inline]
+    fn weigh_binding(
+        &self,
+        bound: &mut Bound,
+        id: BindingId,
+        scope: Scope,
+        terms: &Terms,
+    ) -> Effect {
+        let effect = self.effect(terms);
+        if effect != Effect::Effective {
+            return effect;
+        }
+        let rank = self.policy.rank(terms.list);
+        bound.mismatches.add(rank, terms.status, id.number());
+        match self.lists.covers(scope, self.device, self.svn) {
+            Some(true) => {
+                bound.is_inside = true;
+                if let Some(status) = self.lists.on_match(terms.list) {
+                    bound.matches.add(rank, status, id.number());
+                }
+                effect
+            }
+            Some(false) => Effect::OtherDevice,
+            None => {
+                bound.may_be_inside = true;
+                Effect::UnknownSvn
+            }
         }
     }
 
