@@ -219,7 +219,7 @@ fn replays(criterion: &mut Criterion, base: &Rulebook) {
     group.bench_function("lay above", |bencher| {
         bencher.iter(|| {
             let overlay = Overlay::new([5, 9]);
-            let changes = live.in_order().into_iter();
+            let changes = live.in_order().cloned();
             overlay
                 .with_those_that_fit(base.snapshot(), changes)
                 .0

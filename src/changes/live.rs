@@ -1,44 +1,29 @@
 //! What of a journal is in force: of each subject the last change.
 
-use std::borrow::Borrow;
-use std::collections::HashSet;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+
+use hashbrown::HashTable;
 
 use super::Step;
 use crate::equipment::{Change, Edit, Subject};
 
+/// Gaps that are left open, and not made good in a table of few changes.
+const GAPS: usize = 1024;
+
 /// All changes that were made and not given up since.
 #[derive(Clone, Debug, Default)]
 pub struct Live {
-    /// Them, by what they are about.
-    changes: HashSet<BySubject>,
+    /// Them, in the order in which they were made, with the hashes of their
+    /// subjects: so a table that grows need not look at each of them. There is
+    /// a gap where one was given up.
+    changes: Vec<(u64, Option<Arc<Change>>)>,
+    /// Their places, by what they are about.
+    places: HashTable<usize>,
+    /// What scatters them.
+    hasher: RandomState,
     /// The number of the last step.
     last: u64,
-}
-
-/// A change that is told from others by its subject.
-#[derive(Clone, Debug)]
-struct BySubject(Arc<Change>);
-
-impl Borrow<Subject> for BySubject {
-    fn borrow(&self) -> &Subject {
-        &self.0.subject
-    }
-}
-
-impl PartialEq for BySubject {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.subject == other.0.subject
-    }
-}
-
-impl Eq for BySubject {}
-
-impl Hash for BySubject {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.subject.hash(state);
-    }
 }
 
 impl Live {
@@ -50,9 +35,33 @@ impl Live {
     /// Takes the next step.
     pub fn take(&mut self, step: &Step) {
         self.last = self.last.max(step.number);
-        match &step.edit {
-            Edit::Change(change) => drop(self.changes.replace(BySubject(Arc::clone(change)))),
-            Edit::Undo(subject) => drop(self.changes.take(subject)),
+        let subject = step.edit.subject();
+        let hash = self.hasher.hash_one(subject);
+        let changes = &mut self.changes;
+        let found = (self.places).find_entry(hash, |&place| is_about(changes, place, subject));
+        if let Ok(found) = found {
+            let (place, _) = found.remove();
+            if let Some((_, gap)) = changes.get_mut(place) {
+                *gap = None;
+            }
+        }
+        if let Edit::Change(change) = &step.edit {
+            changes.push((hash, Some(Arc::clone(change))));
+            let place = changes.len() - 1;
+            (self.places).insert_unique(hash, place, |&place| hash_at(changes, place));
+        }
+        if self.changes.len() > GAPS + 2 * self.places.len() {
+            self.close_gaps();
+        }
+    }
+
+    /// Moves the changes together.
+    fn close_gaps(&mut self) {
+        let changes = &mut self.changes;
+        changes.retain(|(_, change)| change.is_some());
+        self.places.clear();
+        for (place, (hash, _)) in changes.iter().enumerate() {
+            (self.places).insert_unique(*hash, place, |&place| hash_at(changes, place));
         }
     }
 
@@ -65,27 +74,39 @@ impl Live {
     /// How many changes there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.changes.len()
+        self.places.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        self.places.is_empty()
     }
 
     /// The change about a subject.
     #[must_use]
     pub fn find(&self, subject: &Subject) -> Option<&Arc<Change>> {
-        self.changes.get(subject).map(|change| &change.0)
+        let hash = self.hasher.hash_one(subject);
+        let is_it = |&place: &usize| is_about(&self.changes, place, subject);
+        let place = *self.places.find(hash, is_it)?;
+        self.changes.get(place)?.1.as_ref()
     }
 
     /// All changes, in the order in which they were made.
-    #[must_use]
-    pub fn in_order(&self) -> Vec<Arc<Change>> {
-        let changes = self.changes.iter();
-        let mut changes: Vec<_> = changes.map(|change| Arc::clone(&change.0)).collect();
-        changes.sort_unstable_by_key(|change| change.number);
-        changes
+    pub fn in_order(&self) -> impl Iterator<Item = &Arc<Change>> {
+        self.changes
+            .iter()
+            .filter_map(|(_, change)| change.as_ref())
     }
+}
+
+/// The hash of the change at a place.
+fn hash_at(changes: &[(u64, Option<Arc<Change>>)], place: usize) -> u64 {
+    changes.get(place).map_or(0, |&(hash, _)| hash)
+}
+
+/// Whether the change at a place is about a subject.
+fn is_about(changes: &[(u64, Option<Arc<Change>>)], place: usize, subject: &Subject) -> bool {
+    let change = changes.get(place).and_then(|(_, change)| change.as_ref());
+    change.is_some_and(|change| change.subject == *subject)
 }

@@ -315,7 +315,7 @@ impl ListArgs {
                     number: change.number,
                     time: change.time.to_string(),
                     by: change.by.as_ref().into(),
-                    change: Line::of(&change),
+                    change: Line::of(change),
                 });
             }
         }

@@ -190,7 +190,7 @@ pub type Misfit = (Arc<Change>, EditError);
 pub fn laid_above(rulebook: &Rulebook, live: &Live, secret: [u64; 2]) -> (Rulebook, Vec<Misfit>) {
     let overlay = Overlay::new(secret);
     let (overlay, misfits) =
-        overlay.with_those_that_fit(rulebook.snapshot(), live.in_order().into_iter());
+        overlay.with_those_that_fit(rulebook.snapshot(), live.in_order().cloned());
     (rulebook.with_overlay(overlay), misfits)
 }
 

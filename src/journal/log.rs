@@ -12,6 +12,7 @@
 //! taken before that is done.
 
 use std::io;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -253,7 +254,7 @@ impl<D: Disk> Log<D> {
 
     /// The same, without cleaning up.
     fn write_anew(&mut self, live: &Live, now: UnixTime) -> io::Result<()> {
-        let changes = live.in_order();
+        let changes: Vec<_> = live.in_order().collect();
         let header = Header {
             file: (self.random)(),
             last: live.last(),
@@ -268,7 +269,7 @@ impl<D: Disk> Log<D> {
                 number: change.number,
                 time: change.time,
                 by: change.by.clone(),
-                edit: Edit::Change(change.clone()),
+                edit: Edit::Change(Arc::clone(change)),
             });
             composer.record(&steps.collect::<Vec<_>>(), &mut octets);
             self.disk.append(UNFINISHED, &octets)?;

@@ -22,8 +22,7 @@ fn open(disk: &Model) -> Opened<Model> {
 
 /// The devices of which a journal says anything.
 fn devices(live: &Live) -> Vec<u64> {
-    let changes = live.in_order();
-    let numbers = changes.iter().map(|change| match change.subject.scope {
+    let numbers = live.in_order().map(|change| match change.subject.scope {
         weir::equipment::Scope::Device(device) => device.number(),
         other => panic!("{other}"),
     });
