@@ -213,9 +213,11 @@ impl Rulebook {
         let devices = imeis.map(|imei| imei.device);
         let snapshot = &self.base.snapshot;
         snapshot.prefetch(devices.clone());
-        snapshot.prefetch_subscribers(inquiries.filter_map(|inquiry| inquiry.imsi));
+        let imsis = inquiries.filter_map(|inquiry| inquiry.imsi);
+        snapshot.prefetch_subscribers(imsis.clone());
         if let Some(overlay) = &self.overlay {
             overlay.prefetch(devices);
+            overlay.prefetch_subscribers(imsis);
         }
     }
 

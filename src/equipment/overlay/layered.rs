@@ -192,14 +192,18 @@ impl<'a> Layered<'a> {
         svn: Option<Svn>,
         mut visitor: impl FnMut(RuleId, &Terms),
     ) {
-        let own = || (0..).zip(self.overlay.devices.find(device.number()));
-        let own = || own().filter(|(_, of)| of.svn == svn);
+        let own = (0..).zip(self.overlay.devices.find(device.number()));
+        let own = own.filter(|(_, of)| of.svn == svn);
+        // Most devices were never changed.
+        if own.clone().next().is_none() {
+            return self.base.visit_rules(kind, device, svn, visitor);
+        }
         self.base.visit_rules(kind, device, svn, |id, terms| {
-            if !own().any(|(_, of)| of.list == terms.list) {
+            if !own.clone().any(|(_, of)| of.list == terms.list) {
                 visitor(id, terms);
             }
         });
-        for (place, of) in own() {
+        for (place, of) in own {
             if let Some(terms) = of.terms() {
                 visitor(RuleId::of_device_change(place), &terms);
             }
@@ -269,8 +273,8 @@ impl Lookup for Layered<'_> {
         mut visitor: impl FnMut(BindingId, Scope, &Terms),
     ) {
         let Self { base, overlay } = self;
-        let own = || (0..).zip(overlay.subscribers.find(imsi.key()));
-        let own = || own().filter(|(_, of)| !of.is_exception);
+        let own = (0..).zip(overlay.subscribers.find(imsi.key()));
+        let own = || own.clone().filter(|(_, of)| !of.is_exception);
         if own().next().is_none() {
             return base.visit_bindings(imsi, asked, visitor);
         }

@@ -9,27 +9,50 @@ const FAN: u32 = 6;
 /// The ways of a level.
 const WAYS: usize = 1 << FAN;
 /// The levels above the leaves: 262,144 leaves hold some four keys each of the
-/// million that there may be, so that a lookup takes the lines of three small
-/// arrays that stay in the caches, and that of the leaf.
+/// million that there may be.
 const LEVELS: u32 = 3;
 
 /// The ways of one level, those without anything below them empty.
 type Level<T> = [Option<Arc<T>>; WAYS];
-/// The last level: a leaf is a plain array, so that the line that is fetched
-/// for it holds keys already.
-type Last<V> = [Option<Arc<[(u64, V)]>>; WAYS];
+
+/// The last level.
+///
+/// Of the keys that are asked for most are not there, and that is told by the
+/// line of `marks` alone: the two levels above are small and stay in the caches.
+#[derive(Clone, Debug)]
+struct Last<V> {
+    /// Of each leaf, the marks of all its keys: what lacks one of the bits of a
+    /// key's mark has not the key.
+    marks: [u64; WAYS],
+    /// The leaves: keys with their values, those of one key in the order in
+    /// which they were added.
+    leaves: Level<Vec<(u64, V)>>,
+}
 
 /// A persistent map from numbers to one or more values each.
 ///
 /// A copy costs the count of a reference; a change of a copy copies the way to
-/// one leaf, and nothing that is not shared. Keys are scattered by a secret, so
-/// that nobody can choose them to meet in one leaf.
+/// one leaf, and nothing that is not shared; what is not shared with a copy is
+/// changed where it stands. Keys are scattered by a secret, so that nobody can
+/// choose them to meet in one leaf.
 #[derive(Clone, Debug)]
 pub(super) struct Tree<V> {
     /// What scatters the keys.
     secret: [u64; 2],
     /// The first level.
     root: Arc<Level<Level<Last<V>>>>,
+}
+
+/// Where a key is.
+#[derive(Clone, Copy)]
+struct Way {
+    /// Its scattered image, by which the leaves are in order.
+    image: u64,
+    /// Its places at each level.
+    places: [usize; LEVELS as usize],
+    /// Its mark: two bits, so that of a leaf with four keys one in seventy
+    /// others is looked for in vain.
+    mark: u64,
 }
 
 impl<V: Clone> Tree<V> {
@@ -43,24 +66,29 @@ impl<V: Clone> Tree<V> {
 
     /// The values of a key, in the order in which they were added.
     #[inline]
-    pub(super) fn find(&self, key: u64) -> impl Iterator<Item = &V> {
+    pub(super) fn find(&self, key: u64) -> impl Iterator<Item = &V> + Clone {
         let leaf = self.leaf(key).unwrap_or_default();
         let own = leaf.iter().filter(move |(own, _)| *own == key);
         own.map(|(_, value)| value)
     }
 
-    /// Has the first line of the leaf fetched that a key would stand in.
+    /// Has the line fetched that tells of most keys that they are not there.
     #[inline]
     pub(super) fn prefetch(&self, key: u64) {
-        if let Some((first, _)) = self.leaf(key).and_then(<[_]>::first) {
-            prefetch(first);
+        let way = self.way(key);
+        if let Some(last) = self.last(way)
+            && let Some(marks) = last.marks.get(way.places[2])
+        {
+            prefetch(marks);
         }
     }
 
-    /// Lets a key have other values: those that it has are handed to `change`,
-    /// which makes of them those that it will have.
-    pub(super) fn change(&mut self, key: u64, change: impl FnOnce(&mut Vec<V>)) {
-        let [first, second, third] = self.way(key);
+    /// Puts a value in the place of that of a key which it is to replace, or
+    /// last; takes that out if there is none.
+    pub(super) fn replace(&mut self, key: u64, value: Option<V>, is_it: impl Fn(&V) -> bool) {
+        let way = self.way(key);
+        let [first, second, third] = way.places;
+        let mut marks = 0;
         // Every place is below the number of ways, by `way`.
         let Some(level) = Arc::make_mut(&mut self.root).get_mut(first) else {
             return;
@@ -69,39 +97,72 @@ impl<V: Clone> Tree<V> {
         let Some(last) = level.get_mut(second) else {
             return;
         };
-        let last = Arc::make_mut(last.get_or_insert_with(|| Arc::new([const { None }; WAYS])));
-        let Some(place) = last.get_mut(third) else {
-            return;
-        };
-        let leaf = place.as_deref().unwrap_or_default();
-        let own = leaf.iter().filter(|(own, _)| *own == key);
-        let mut values: Vec<V> = own.map(|(_, value)| value.clone()).collect();
-        change(&mut values);
-        let others = leaf.iter().filter(|(other, _)| *other != key).cloned();
-        let leaf: Arc<[_]> = (others)
-            .chain(values.into_iter().map(|value| (key, value)))
-            .collect();
-        *place = Some(leaf).filter(|leaf| !leaf.is_empty());
+        let last = Arc::make_mut(last.get_or_insert_with(|| {
+            Arc::new(Last {
+                marks: [0; WAYS],
+                leaves: [const { None }; WAYS],
+            })
+        }));
+        if let Some(place) = last.leaves.get_mut(third) {
+            let leaf = Arc::make_mut(place.get_or_insert_default());
+            let value = value.map(|value| (key, value));
+            super::replace(leaf, value, |(own, value)| *own == key && is_it(value));
+            let keys = leaf.iter().map(|&(key, _)| way_of(self.secret, key).mark);
+            marks = keys.fold(0, |marks, mark| marks | mark);
+            if leaf.is_empty() {
+                *place = None;
+            }
+        }
+        if let Some(place) = last.marks.get_mut(third) {
+            *place = marks;
+        }
     }
 
-    /// The leaf that a key would stand in.
+    /// The leaf that a key stands in, if it may be there.
     #[inline]
     fn leaf(&self, key: u64) -> Option<&[(u64, V)]> {
-        let [first, second, third] = self.way(key);
-        let level = self.root.get(first)?.as_ref()?;
-        let last = level.get(second)?.as_ref()?;
-        last.get(third)?.as_deref()
+        let way = self.way(key);
+        let last = self.last(way)?;
+        let [.., third] = way.places;
+        if last.marks.get(third)? & way.mark != way.mark {
+            return None;
+        }
+        last.leaves.get(third)?.as_deref().map(Vec::as_slice)
     }
 
-    /// The places of a key at each level.
+    /// The last level on a way.
     #[inline]
-    fn way(&self, key: u64) -> [usize; LEVELS as usize] {
-        let [first, second] = self.secret;
-        // Both halves of a product by an odd number depend on all bits.
-        let product = u128::from(key ^ first) * u128::from(second | 1);
-        let image = (product >> 64) as u64 ^ product as u64;
-        let image = image.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        [1, 2, 3].map(|level| (image >> (64 - FAN * level)) as usize % WAYS)
+    fn last(&self, way: Way) -> Option<&Last<V>> {
+        let [first, second, _] = way.places;
+        let level = self.root.get(first)?.as_deref()?;
+        level.get(second)?.as_deref()
+    }
+
+    /// The order in which keys stand in the map.
+    pub(super) fn order(&self, key: u64) -> u64 {
+        self.way(key).image
+    }
+
+    /// The way to a key.
+    #[inline]
+    fn way(&self, key: u64) -> Way {
+        way_of(self.secret, key)
+    }
+}
+
+/// The way to a key, scattered by a secret.
+#[inline]
+fn way_of([first, second]: [u64; 2], key: u64) -> Way {
+    // Both halves of a product by an odd number depend on all bits.
+    let product = u128::from(key ^ first) * u128::from(second | 1);
+    let image = (product >> 64) as u64 ^ product as u64;
+    let image = image.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let part = |part: u32| image >> (64 - FAN * part);
+    let bit = |at| 1 << (part(at) % u64::from(u64::BITS));
+    Way {
+        image,
+        places: [1, 2, 3].map(|level| part(level) as usize % WAYS),
+        mark: bit(4) | bit(5),
     }
 }
 
@@ -130,13 +191,16 @@ mod tests {
                 if number == copied {
                     copies = (tree.clone(), model.clone());
                 }
-                let change = |values: &mut Vec<usize>| match what {
-                    0 => values.push(number),
-                    1 => *values = vec![number],
-                    _ => values.clear(),
-                };
-                tree.change(key, change);
-                change(model.entry(key).or_default());
+                // One that is a multiple of three gives way, or none.
+                let is_it = |value: &usize| value.is_multiple_of(3);
+                let value = (what > 0).then_some(number);
+                tree.replace(key, value, is_it);
+                let own = model.entry(key).or_default();
+                match (own.iter().position(is_it), value) {
+                    (Some(place), Some(value)) => own[place] = value,
+                    (Some(place), None) => drop(own.remove(place)),
+                    (None, value) => own.extend(value),
+                }
             }
             for (tree, model) in [(&tree, &model), (&copies.0, &copies.1)] {
                 for key in 0..200 {
@@ -153,7 +217,7 @@ mod tests {
         let tree = Tree::<()>::new([0x1234_5678_9abc_def0, 0xfedc_ba98_7654_3210]);
         let mut counts = vec![0u32; WAYS * WAYS * WAYS];
         for key in 0..1_000_000 {
-            let [a, b, c] = tree.way(35_209_900_000_000 + key);
+            let [a, b, c] = tree.way(35_209_900_000_000 + key).places;
             counts[(a * WAYS + b) * WAYS + c] += 1;
         }
         // Four on average: of as many that were thrown at random, none would
