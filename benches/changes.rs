@@ -140,49 +140,100 @@ fn publish(criterion: &mut Criterion, base: &Rulebook) {
     group.finish();
 }
 
-/// Verdicts on devices of the register, one by one and in batches.
-fn lookups(criterion: &mut Criterion, base: &Rulebook) {
-    let mut group = criterion.benchmark_group("lookup");
-    for count in CHANGES {
-        let rulebook = changed(base, count);
-        let black = Outcome::Status(Status::Blacklisted);
-        let grey = Outcome::Status(Status::Greylisted);
-        assert_eq!(outcome(&rulebook, device(1)), black);
-        if count > 0 {
-            assert_eq!(outcome(&rulebook, device(u64::MAX / 2 + 1)), grey);
+/// Verdicts on devices of the register, one by one and in batches: with so many
+/// changes in turns, as what else the machine does changes faster than a benchmark
+/// runs.
+fn lookups(base: &Rulebook) {
+    /// How often each is measured.
+    const TURNS: usize = 41;
+    /// Lookups each time.
+    const LOOKUPS: usize = 16 * 1024;
+    let black = Outcome::Status(Status::Blacklisted);
+    let grey = Outcome::Status(Status::Greylisted);
+    let rulebooks = CHANGES.map(|count| changed(base, count));
+    for (count, rulebook) in CHANGES.iter().zip(&rulebooks) {
+        assert_eq!(outcome(rulebook, device(1)), black);
+        if *count > 0 {
+            assert_eq!(outcome(rulebook, device(u64::MAX / 2 + 1)), grey);
         }
-        let mut number = 0u64;
-        let mut next = move || {
-            number = number.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-            device((number >> 20) % base_len())
-        };
-        group.throughput(Throughput::Elements(BATCH as u64));
-        group.bench_function(BenchmarkId::new("batch", count), |bencher| {
-            bencher.iter(|| {
-                let devices: [Device; BATCH] = core::array::from_fn(|_| next());
-                let inquiries = devices.map(inquiry);
-                rulebook.prefetch(inquiries.iter());
-                for inquiry in &inquiries {
-                    let outcome = rulebook.decide(inquiry, UnixTime(0)).outcome;
-                    assert_eq!(black_box(outcome), black);
-                }
-            });
-        });
-        let mut number = 0u64;
-        group.bench_function(BenchmarkId::new("dependent", count), |bencher| {
-            bencher.iter(|| {
-                for _ in 0..BATCH {
-                    let asked = device((number >> 20) % base_len());
-                    let status = outcome(&rulebook, asked) == black;
-                    // The next one depends on what was found.
-                    number = number
-                        .wrapping_mul(0x5851_f42d_4c95_7f2d)
-                        .wrapping_add(u64::from(status));
-                }
-            });
-        });
     }
-    group.finish();
+    let mut number = 0u64;
+    let mut next = |found: bool| {
+        // The next one depends on what was found.
+        number = number.wrapping_mul(0x5851_f42d_4c95_7f2d);
+        number = number.wrapping_add(u64::from(found));
+        device((number >> 20) % base_len())
+    };
+    let mut batches = |rulebook: &Rulebook| {
+        for _ in 0..LOOKUPS / BATCH {
+            let devices: [Device; BATCH] = core::array::from_fn(|_| next(true));
+            let inquiries = devices.map(inquiry);
+            rulebook.prefetch(inquiries.iter());
+            for inquiry in &inquiries {
+                let outcome = rulebook.decide(inquiry, UnixTime(0)).outcome;
+                assert_eq!(black_box(outcome), black);
+            }
+        }
+    };
+    in_turns("batch", &rulebooks, LOOKUPS, TURNS, &mut batches);
+    let mut found = true;
+    let mut dependent = |rulebook: &Rulebook| {
+        for _ in 0..LOOKUPS {
+            found = outcome(rulebook, next(found)) == black;
+        }
+    };
+    in_turns("dependent", &rulebooks, LOOKUPS, TURNS, &mut dependent);
+}
+
+/// Measures lookups with each of the rulebooks in turns, and prints of each the
+/// fastest, the middle, and how much the fastest is above that of the first.
+fn in_turns(
+    what: &str,
+    rulebooks: &[Rulebook; CHANGES.len()],
+    lookups: usize,
+    turns: usize,
+    run: &mut impl FnMut(&Rulebook),
+) {
+    let mut times = CHANGES.map(|_| Vec::new());
+    for _ in 0..turns {
+        for (rulebook, times) in rulebooks.iter().zip(&mut times) {
+            let begin = on_processor();
+            run(rulebook);
+            times.push((on_processor() - begin).as_nanos() as f64 / lookups as f64);
+        }
+    }
+    let mut bare = None;
+    for (count, times) in CHANGES.iter().zip(&mut times) {
+        times.sort_unstable_by(f64::total_cmp);
+        let (fastest, middle) = (times[0], times[times.len() / 2]);
+        let bare = *bare.get_or_insert(fastest);
+        println!(
+            "lookup/{what}/{count}: {fastest:.0} ns ({middle:.0}), {:+.0} ns, {:.2} times the first",
+            fastest - bare,
+            fastest / bare
+        );
+    }
+}
+
+/// How long the calling thread has been on a processor: what else runs on the
+/// machine counts for less in it.
+fn on_processor() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let first = text.split(' ').next().expect("a number");
+    Duration::from_nanos(first.parse().expect("a number"))
+}
+
+/// Measures the time on a processor of so many calls, without that of dropping
+/// what they return.
+fn timed<T>(times: u64, mut call: impl FnMut() -> T) -> Duration {
+    let mut all = Duration::ZERO;
+    for _ in 0..times {
+        let begin = on_processor();
+        let made = black_box(call());
+        all += on_processor() - begin;
+        drop(made);
+    }
+    all
 }
 
 /// A journal of a million changes, read until all are in force.
@@ -213,17 +264,18 @@ fn replays(criterion: &mut Criterion, base: &Rulebook) {
     group
         .sample_size(10)
         .throughput(Throughput::Elements(COUNT));
-    group.bench_function("read", |bencher| bencher.iter(|| read().len()));
+    group.bench_function("read", |bencher| {
+        bencher.iter_custom(|times| timed(times, read));
+    });
     let live = read();
     assert_eq!(live.len() as u64, COUNT);
     group.bench_function("lay above", |bencher| {
-        bencher.iter(|| {
-            let overlay = Overlay::new([5, 9]);
-            let changes = live.in_order().cloned();
-            overlay
-                .with_those_that_fit(base.snapshot(), changes)
-                .0
-                .len()
+        bencher.iter_custom(|times| {
+            timed(times, || {
+                let overlay = Overlay::new([5, 9]);
+                let changes = live.in_order().cloned();
+                overlay.with_those_that_fit(base.snapshot(), changes).0
+            })
         });
     });
     group.finish();
@@ -233,7 +285,7 @@ fn replays(criterion: &mut Criterion, base: &Rulebook) {
 fn all(criterion: &mut Criterion) {
     let base = base();
     publish(criterion, &base);
-    lookups(criterion, &base);
+    lookups(&base);
     replays(criterion, &base);
 }
 
