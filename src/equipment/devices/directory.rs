@@ -240,7 +240,7 @@ impl Directory {
             let line: &[Entry; ENTRIES] = bytemuck::cast_ref(self.lines.get(number)?);
             // Which of the four it is decides no branch.
             let [_, second, third, fourth] = line.map(|entry| usize::from(entry.tac == tac + 1));
-            let entry = *line.get(second | third << 1 | fourth * 3)?;
+            let entry = *line.get(second | (third << 1) | (fourth * 3))?;
             if entry.tac == tac + 1 {
                 return Some(entry);
             }
