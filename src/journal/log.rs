@@ -31,6 +31,10 @@ const UNFINISHED: &str = "unfinished";
 /// changes, which are read in no time.
 const REWRITE_MIN: u64 = 4 * 1024 * 1024;
 
+/// Octets of a change, as they are mostly: when a journal is opened nobody knows
+/// how long it would be without what is no longer in force.
+const CHANGE_TYPICAL: u64 = 128;
+
 /// Changes in one record of a journal that is written anew.
 const RECORD_CHANGES: usize = 4096;
 
@@ -53,6 +57,14 @@ pub struct Log<D> {
     random: fn() -> u64,
 }
 
+/// How to go on without what is damaged: without its header a file is none.
+fn remedy(name: &str, offset: usize) -> String {
+    match offset {
+        0 => format!("remove it with `rm {name}`"),
+        _ => format!("cut it off with `truncate -s {offset} {name}`"),
+    }
+}
+
 /// Why there is no journal to go on with.
 #[derive(Debug, Error)]
 pub enum LogError {
@@ -70,7 +82,8 @@ pub enum LogError {
     /// A journal is damaged.
     #[error(
         "{name} is damaged at octet {offset}: {what}. Put a whole copy of it back; or, to go on \
-         without the changes from there on, cut it off with `truncate -s {offset} {name}`"
+         without the changes from there on, {}",
+        remedy(name, *offset)
     )]
     Damaged {
         /// The file.
@@ -168,7 +181,7 @@ impl<D: Disk> Log<D> {
         log.number = number;
         log.composer = replay.composer;
         log.length = replay.length as u64;
-        log.length_at_first = log.length;
+        log.length_at_first = (live.len() as u64).saturating_mul(CHANGE_TYPICAL);
         let name = name(number);
         if replay.torn > 0 {
             let cut = log.disk.truncate(&name, log.length);
