@@ -32,6 +32,9 @@ const CONNECTIONS: usize = 16;
 /// Requests of one connection that are under way.
 const UNDER_WAY: usize = 256;
 
+/// How long a connection may ask for nothing: there are few, and one that was
+/// forgotten must not keep others from making changes.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long an answer may wait for a client that does not read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -125,6 +128,7 @@ enum Reply {
 
 /// Serves one connection to its end.
 fn serve(stream: UnixStream, handle: &Handle) -> io::Result<()> {
+    stream.set_read_timeout(Some(READ_TIMEOUT))?;
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
     let writer = stream.try_clone()?;
     let (replies, outbox) = sync_channel::<Reply>(UNDER_WAY);
@@ -135,10 +139,11 @@ fn serve(stream: UnixStream, handle: &Handle) -> io::Result<()> {
     let mut line = Vec::new();
     loop {
         line.clear();
-        let read = (&mut reader).take(LINE_MAX).read_until(b'\n', &mut line)?;
-        if read == 0 {
+        // An error is that of a connection that asks for nothing any more.
+        let read = (&mut reader).take(LINE_MAX).read_until(b'\n', &mut line);
+        let Some(read) = read.ok().filter(|&read| read > 0) else {
             break;
-        }
+        };
         if line.last() != Some(&b'\n') && read as u64 == LINE_MAX {
             // Where the next one begins is not known any more.
             let _ = replies.send(Reply::Now(format!(
