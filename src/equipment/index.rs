@@ -110,6 +110,17 @@ impl RuleIndex {
         }
     }
 
+    /// Calls `visitor` with each rule of exactly this TAC or prefix.
+    pub(super) fn visit_group(&self, scope: Scope, mut visitor: impl FnMut(u32, u32)) {
+        let key = match scope {
+            Scope::Tac(tac) => tac_key(tac),
+            Scope::TacPrefix(prefix) => prefix_key(prefix),
+            _ => return,
+        };
+        self.groups
+            .visit(key, |[number, terms]| visitor(number, terms));
+    }
+
     /// The same of prefixes.
     #[inline]
     fn visit_prefixes(&self, tac: Tac, mut visitor: impl FnMut([u32; 2])) {

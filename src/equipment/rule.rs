@@ -44,22 +44,6 @@ impl Scope {
         }
     }
 
-    /// The first device that it covers; `None` if that takes more than numbers
-    /// to tell.
-    pub(super) fn first(self) -> Option<Device> {
-        let of_tac = |tac: u64| Device::from_number(tac * 1_000_000);
-        match self {
-            Self::DeviceSvn(device, _) | Self::Device(device) => Some(device),
-            Self::Range { from, .. } => Some(from),
-            Self::Tac(tac) => of_tac(tac.number().into()),
-            Self::TacPrefix(prefix) => {
-                let missing = Tac::DIGITS.saturating_sub(prefix.digits()) as u32;
-                of_tac(u64::from(prefix.number()) * 10u64.pow(missing))
-            }
-            Self::Special(_) => None,
-        }
-    }
-
     /// Whether the scope covers a device; `None` if that depends on the
     /// software version, and none is known, or on which TACs are allocated,
     /// for which see [`Snapshot::covers`](super::Snapshot::covers).

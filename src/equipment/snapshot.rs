@@ -164,13 +164,30 @@ impl Snapshot {
         self.rules.devices.devices()
     }
 
-    /// The rules for ranges, in the order in which they were added.
-    pub(super) fn ranges(&self) -> impl Iterator<Item = RuleView<'_>> {
-        let records = (0..).zip(self.rules.records.iter());
-        records.filter_map(|(number, record)| {
-            let is_range = matches!(record.scope(), Ok(Scope::Range { .. }));
-            is_range.then(|| self.recorded_rule(RuleId::of_record(number), record))?
-        })
+    /// Calls `visitor` with the rules for ranges, in the order in which they
+    /// were added. False if what is known of them was left in a file and can no
+    /// longer be read.
+    #[must_use]
+    pub(super) fn each_range<'a>(&'a self, mut visitor: impl FnMut(RuleView<'a>)) -> bool {
+        let mut read = 0;
+        for (number, record) in (0..).zip(self.rules.records.iter()) {
+            read += 1;
+            if matches!(record.scope(), Ok(Scope::Range { .. }))
+                && let Some(rule) = self.recorded_rule(RuleId::of_record(number), record)
+            {
+                visitor(rule);
+            }
+        }
+        read == self.rules.records.len()
+    }
+
+    /// Calls `visitor` with each rule of exactly this TAC or prefix.
+    pub(super) fn visit_group(&self, scope: Scope, mut visitor: impl FnMut(RuleId, &Terms)) {
+        self.rules.index.visit_group(scope, |number, terms| {
+            if let Some(terms) = self.catalogue.terms.get(terms as usize) {
+                visitor(RuleId::of_record(number), terms);
+            }
+        });
     }
 
     /// All bindings, in the order in which they were added.

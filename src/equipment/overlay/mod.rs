@@ -161,10 +161,11 @@ impl Overlay {
         for (place, edit) in edits.iter().enumerate() {
             next.make(edit).map_err(|error| (place, error))?;
         }
-        let (next, is_crowded) = next.finish();
-        match is_crowded {
-            true => Err((edits.len().saturating_sub(1), EditError::TooMany(CROWDED))),
-            false => Ok(next),
+        let last = edits.len().saturating_sub(1);
+        match next.finish() {
+            Ok((_, true)) => Err((last, EditError::TooMany(CROWDED))),
+            Ok((next, false)) => Ok(next),
+            Err(error) => Err((last, error)),
         }
     }
 
@@ -190,9 +191,10 @@ impl Overlay {
             let made = next.make(&Edit::Change(Arc::clone(&change)));
             made.err().map(|error| (change, error))
         });
-        let misfits = misfits.collect();
+        let mut misfits: Vec<_> = misfits.collect();
         // They were not crowded when they were made.
-        (next.finish().0, misfits)
+        let next = next.finish_with_those_that_fit(&mut misfits);
+        (next, misfits)
     }
 
     /// What a list says of a device by a change, the one to exactly this
@@ -235,6 +237,12 @@ pub enum EditError {
         "{0} cannot be changed: name a device, a range from lower to higher, a TAC or a prefix"
     )]
     Scope(Scope),
+    /// What the change replaces was left in the file of the snapshot.
+    #[error(
+        "what it replaces cannot be looked up: the file of the snapshot in force was written to \
+         or removed; put the file back or another in its place, reload (SIGHUP), and try again"
+    )]
+    Unreadable,
     /// There are too many.
     #[error("{0}; put them into a file of the list, and undo them")]
     TooMany(&'static str),
@@ -311,6 +319,12 @@ impl<'a> Writer<'a> {
         }
         let exceptions = change.map_or(&[][..], |change| exceptions(change));
         match (kind, subject.subscriber) {
+            // Made when the list was of the other kind, it is not in effect.
+            (ListKind::Rules { .. }, Some(_)) | (ListKind::Bindings { .. }, None)
+                if change.is_none() =>
+            {
+                return Ok(());
+            }
             (ListKind::Rules { .. }, Some(_)) => {
                 return Err(EditError::NotBindings(Arc::clone(&subject.list)));
             }
@@ -482,14 +496,38 @@ impl<'a> Writer<'a> {
 
     /// The next overlay, and whether it has too many ranges that share a
     /// device.
-    fn finish(mut self) -> (Overlay, bool) {
+    fn finish(mut self) -> Result<(Overlay, bool), EditError> {
         let mut is_crowded = false;
         if let Some(wide) = self.wide {
-            let wide = Wide::new(self.base, wide);
+            let wide = Wide::new(self.base, wide)?;
             is_crowded = wide.is_crowded;
             self.overlay.wide = Arc::new(wide);
         }
-        (self.overlay, is_crowded)
+        Ok((self.overlay, is_crowded))
+    }
+
+    /// The next overlay, without the ranges if they cannot be looked up: then
+    /// they are added to those that do not fit.
+    fn finish_with_those_that_fit(
+        mut self,
+        misfits: &mut Vec<(Arc<Change>, EditError)>,
+    ) -> Overlay {
+        let wide = self.wide.take().unwrap_or_default();
+        let (ranges, others): (Vec<_>, Vec<_>) = wide
+            .into_iter()
+            .partition(|(_, change)| matches!(change.subject.scope, Scope::Range { .. }));
+        let all = ranges.iter().chain(&others).cloned().collect();
+        match Wide::new(self.base, all) {
+            Ok(wide) => self.overlay.wide = Arc::new(wide),
+            Err(error) => {
+                for (_, change) in ranges {
+                    self.count(Some(RuleKind::Range), Some(&change), None);
+                    misfits.push((change, error.clone()));
+                }
+                self.overlay.wide = Arc::new(Wide::new(self.base, others).unwrap_or_default());
+            }
+        }
+        self.overlay
     }
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{entry, exceptions};
+use super::{EditError, entry, exceptions};
 use crate::equipment::change::Change;
 use crate::equipment::{
-    BuildError, Builder, Device, FileId, ListId, ListKind, RuleId, RuleKind, RuleSpec, RuleView,
-    Scope, Snapshot,
+    BuildError, Builder, Device, FileId, ListId, ListKind, RuleId, RuleSpec, RuleView, Scope,
+    Snapshot,
 };
 
 /// Some changes, and a snapshot of what is said because of them.
@@ -46,7 +46,15 @@ pub(super) enum Origin {
 impl Wide {
     /// Indexes changes of the lists of a snapshot. If there are ranges among
     /// them, this takes time in proportion to those of the snapshot.
-    pub(super) fn new(base: &Snapshot, changes: Vec<(ListId, Arc<Change>)>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Where there are ranges among them, and what is known of those of the
+    /// snapshot was left in a file that can no longer be read.
+    pub(super) fn new(
+        base: &Snapshot,
+        changes: Vec<(ListId, Arc<Change>)>,
+    ) -> Result<Self, EditError> {
         let subjects = changes.iter();
         let subjects = subjects.map(|(list, change)| (*list, change.subject.scope));
         let mut wide = Self {
@@ -54,11 +62,10 @@ impl Wide {
             changes,
             ..Self::default()
         };
-        wide.hidden = wide.hidden(base);
-        // It cannot fail: there are no more lists than in `base`, and no more
-        // rules. If it did, the changes would hide what they replace.
-        let _ = wide.index(base);
-        wide
+        let overlapping = wide.hide(base)?;
+        wide.index(base, &overlapping)
+            .map_err(|_| EditError::TooMany("there are too many ranges beside those changed"))?;
+        Ok(wide)
     }
 
     /// The changes.
@@ -93,37 +100,47 @@ impl Wide {
         self.hidden.contains(&rule)
     }
 
-    /// The rules of the snapshot below that speak of exactly the scopes of the
-    /// changes. Where they are is not asked in verdicts, as that may have been
-    /// left in a file.
-    fn hidden(&self, base: &Snapshot) -> FxHashSet<RuleId> {
-        let mut hidden = FxHashSet::default();
+    /// Notes the rules of the snapshot below that speak of exactly the scopes of
+    /// the changes, so that verdicts need not ask for scopes, which may have been
+    /// left in a file. Returns the rules for ranges that share a device with one
+    /// of the same list that is replaced, and are not replaced themselves.
+    fn hide<'a>(&mut self, base: &'a Snapshot) -> Result<Vec<RuleView<'a>>, EditError> {
+        let mut replaced: FxHashMap<ListId, Vec<(Device, Device)>> = FxHashMap::default();
         for &(list, scope) in &self.subjects {
-            let Some(device) = scope.first() else {
-                continue;
-            };
-            base.visit_rules(scope.kind(), device, None, |id, terms| {
-                let is_it = || {
-                    base.rule(id, device)
-                        .is_some_and(|rule| rule.scope == scope)
-                };
-                if terms.list == list && is_it() {
-                    hidden.insert(id);
+            if let Scope::Range { from, to } = scope {
+                replaced.entry(list).or_default().push((from, to));
+            }
+            base.visit_group(scope, |id, terms| {
+                if terms.list == list {
+                    self.hidden.insert(id);
                 }
             });
         }
-        let is_range = |(_, scope): &(ListId, Scope)| scope.kind() == RuleKind::Range;
-        // A range may be found at another device than its first one only.
-        if self.subjects.iter().any(is_range) {
-            let replaced = base.ranges();
-            let replaced = replaced.filter(|rule| self.replaces(rule.list.id, rule.scope));
-            hidden.extend(replaced.map(|rule| rule.id));
+        let mut overlapping = Vec::new();
+        if replaced.is_empty() {
+            return Ok(overlapping);
         }
-        hidden
+        replaced.values_mut().for_each(join);
+        let were_read = base.each_range(|rule| {
+            let Scope::Range { from, to } = rule.scope else {
+                return;
+            };
+            let ranges = replaced.get(&rule.list.id).map_or(&[][..], Vec::as_slice);
+            let first = ranges.partition_point(|&(_, end)| end < from);
+            if self.subjects.contains(&(rule.list.id, rule.scope)) {
+                self.hidden.insert(rule.id);
+            } else if ranges.get(first).is_some_and(|&(start, _)| start <= to) {
+                overlapping.push(rule);
+            }
+        });
+        match were_read {
+            true => Ok(overlapping),
+            false => Err(EditError::Unreadable),
+        }
     }
 
     /// Makes the snapshot.
-    fn index(&mut self, base: &Snapshot) -> Result<(), BuildError> {
+    fn index(&mut self, base: &Snapshot, overlapping: &[RuleView<'_>]) -> Result<(), BuildError> {
         let mut builder = Builder::new();
         for list in base.lists() {
             match list.kind {
@@ -136,8 +153,8 @@ impl Wide {
         let file = builder.file("")?;
         // No rule here is for a single device, so that each is one record.
         let mut origins = Vec::new();
-        for rule in self.overlapping(base) {
-            builder.rule(rule.list.id, spec_of(&rule, file))?;
+        for rule in overlapping {
+            builder.rule(rule.list.id, spec_of(rule, file))?;
             origins.push(Origin::Base(rule.id));
         }
         for (place, (list, change)) in self.changes.iter().enumerate() {
@@ -159,28 +176,6 @@ impl Wide {
         self.is_crowded = lists.any(|list| builder.crowded_device(list).is_some());
         self.snapshot = builder.finish();
         Ok(())
-    }
-
-    /// The rules for ranges of the snapshot below that share a device with one
-    /// of the same list that is replaced, and are not replaced themselves.
-    fn overlapping<'a>(&'a self, base: &'a Snapshot) -> impl Iterator<Item = RuleView<'a>> {
-        let mut replaced: FxHashMap<ListId, Vec<(Device, Device)>> = FxHashMap::default();
-        for &(list, scope) in &self.subjects {
-            if let Scope::Range { from, to } = scope {
-                replaced.entry(list).or_default().push((from, to));
-            }
-        }
-        replaced.values_mut().for_each(join);
-        let ranges = (!replaced.is_empty()).then(|| base.ranges());
-        ranges.into_iter().flatten().filter(move |rule| {
-            let Scope::Range { from, to } = rule.scope else {
-                return false;
-            };
-            let ranges = replaced.get(&rule.list.id).map_or(&[][..], Vec::as_slice);
-            let first = ranges.partition_point(|&(_, end)| end < from);
-            let overlaps = ranges.get(first).is_some_and(|&(start, _)| start <= to);
-            overlaps && !self.replaces(rule.list.id, rule.scope)
-        })
     }
 }
 
