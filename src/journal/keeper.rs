@@ -13,7 +13,7 @@
 //! A change is acknowledged when it is on the disk and in force. The serving
 //! threads see one exchange of a pointer.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -98,6 +98,10 @@ impl Wish {
             Some(kind) => matches!(kind, ListKind::Bindings { .. }),
         };
         let (subscriber, exceptions) = match (is_bindings, imsis.as_slice(), &self.what) {
+            // Whatever the list is now, it may have been of the other kind when
+            // the change was made.
+            (_, [], What::Undo) => (None, Vec::new()),
+            (_, &[imsi], What::Undo) => (Some(imsi), Vec::new()),
             (true, &[imsi], _) => (Some(imsi), Vec::new()),
             (true, ..) => {
                 return Err(format!(
@@ -144,6 +148,15 @@ impl Wish {
                 exceptions: exceptions.into(),
             })),
         };
+        if let Some(Action::Set(entry)) = &action
+            && entry.status != Status::Blacklisted
+            && !entry.exceptions.is_empty()
+        {
+            return Err(format!(
+                "an IMSI is excepted from a blacklisting, and this is {}",
+                entry.status
+            ));
+        }
         let by = Arc::clone(by);
         let edit = match action {
             None => Edit::Undo(subject),
@@ -382,6 +395,34 @@ impl<D: Disk + 'static> Keeper<D> {
         }
     }
 
+    /// Checks that what the steps undo was changed, by them, by those before
+    /// them in `said`, or earlier: most likely a list or a number is misspelt
+    /// otherwise, and the change that was meant would stay in force. Notes what
+    /// they say.
+    fn check_undone(
+        &self,
+        steps: &[Step],
+        said: &mut HashMap<Subject, bool>,
+    ) -> Result<(), String> {
+        let mut own = HashMap::new();
+        for step in steps {
+            let subject = step.edit.subject();
+            let is_change = matches!(step.edit, Edit::Change(_));
+            let before = own.get(subject).or_else(|| said.get(subject));
+            let is_there = || self.changes.live().find(subject).is_some();
+            if !is_change && !before.copied().unwrap_or_else(is_there) {
+                return Err(format!(
+                    "list {}: there is no change of this to undo; `weir change list` shows those \
+                     that there are",
+                    subject.list
+                ));
+            }
+            own.insert(subject.clone(), is_change);
+        }
+        said.extend(own);
+        Ok(())
+    }
+
     /// Makes the changes of a request, and of all that wait behind it.
     fn make(&mut self, first: Job, inbox: &Receiver<Job>) {
         let current = Arc::clone(&self.changes.register.load());
@@ -392,6 +433,7 @@ impl<D: Disk + 'static> Keeper<D> {
         let mut steps = Vec::new();
         let mut weight = 0;
         let mut made = Vec::new();
+        let mut said = HashMap::new();
         let mut tally = Tally::default();
         let now = Clock::start().now().unix;
         let mut job = Some(first);
@@ -399,7 +441,9 @@ impl<D: Disk + 'static> Keeper<D> {
             let count = wishes.len() as u64;
             let own = wishes.iter().enumerate();
             let own = own.map(|(at, wish)| ((number + 1 + at as u64, now, &by), wish));
-            match above(&next, snapshot, own) {
+            let above = above(&next, snapshot, own)
+                .and_then(|made| self.check_undone(&made.1, &mut said).map(|()| made));
+            match above {
                 Ok((above, own)) => {
                     next = above;
                     tally.changes += count;

@@ -184,10 +184,7 @@ impl Line {
         let what = match self.verb {
             Verb::Add => What::Set {
                 status: self.status()?,
-                validity: Validity {
-                    from: moment(self.from.as_deref(), End::From, "from")?,
-                    until: moment(self.until.as_deref(), End::Until, "until")?,
-                },
+                validity: self.validity()?,
                 reason: self.reason()?,
             },
             verb => {
@@ -211,6 +208,18 @@ impl Line {
             scope: self.scope()?,
             what,
         })
+    }
+
+    /// When it is in effect: never would be no change that anybody means.
+    fn validity(&self) -> Result<Validity, String> {
+        let from = moment(self.from.as_deref(), End::From, "from")?;
+        let until = moment(self.until.as_deref(), End::Until, "until")?;
+        match (from, until) {
+            (Some(from), Some(until)) if until < from => {
+                Err(format!("`until`, {until}, is before `from`, {from}"))
+            }
+            _ => Ok(Validity { from, until }),
+        }
     }
 
     /// The devices.

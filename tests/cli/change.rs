@@ -351,3 +351,109 @@ fn kills_lose_nothing_and_invent_nothing() {
         }
     }
 }
+
+/// Changes that mean nothing are refused: each would look as if it were in force.
+#[test]
+fn what_changes_nothing_is_refused() {
+    let dir = register();
+    let path = dir.path();
+    let serving = Serving::start_in(path);
+    let refused = |args: &[&str], why: &str| {
+        let run = change(path, args).ends(1);
+        assert!(run.err.contains(why), "{run:?}");
+    };
+    let stolen = ["--list", "stolen", "--imei", "490154203237518"];
+    let add = |more: &[&'static str]| [&["add"], &stolen[..], more].concat();
+    // Backwards, it would hide the line of the list and say nothing itself.
+    refused(
+        &add(&["--from", "2030-01-01", "--until", "2027-01-01"]),
+        "is before `from`",
+    );
+    refused(
+        &add(&["--status", "white", "--imsi", "001010000000001"]),
+        "excepted from a blacklisting",
+    );
+    refused(
+        &[&["undo"], &stolen[..]].concat(),
+        "no change of this to undo",
+    );
+    assert_eq!(serving.verdict("490154203237518"), "blacklisted");
+    change(path, &[&["remove"], &stolen[..]].concat()).ends(0);
+    change(path, &[&["undo"], &stolen[..]].concat()).ends(0);
+    refused(
+        &[&["undo"], &stolen[..]].concat(),
+        "no change of this to undo",
+    );
+}
+
+/// A list that becomes one of bindings keeps its changes out of effect, and lets
+/// go of them.
+#[test]
+fn a_change_is_undone_whatever_its_list_is_now() {
+    let dir = register();
+    let path = dir.path();
+    let imei = ["--list", "live", "--imei", "356938035643809"];
+    let mut serving = Serving::start_in(path);
+    change(path, &[&["add"], &imei[..]].concat()).ends(0);
+    let turned = CONFIG.replace(
+        "[[list]]\nname = \"live\"\nstatus = \"greylisted\"\n",
+        "[[binding]]\nname = \"live\"\n",
+    );
+    fs::write(path.join("weir.toml"), turned).unwrap();
+    serving.signal(Signal::HUP);
+    serving.log.wait_for("register reloaded", 1);
+    assert_eq!(serving.verdict("356938035643809"), "unknown");
+    change(path, &[&["undo"], &imei[..]].concat()).ends(0);
+    serving.stop();
+    assert_eq!(change(path, &["list"]).ends(0).out, "");
+}
+
+/// What is known of rules beside their indexes stays in the file of a large
+/// snapshot, and cannot be read any more when that was written to.
+#[test]
+fn changes_of_tacs_do_without_the_file_of_the_snapshot() {
+    let tacs: String = (0..50_000)
+        .map(|tac| format!("{:08}\n", 35_000_000 + tac))
+        .collect();
+    let dir = directory(&[
+        (
+            "lists.toml",
+            "[[list]]\nname = \"a\"\nstatus = \"blacklisted\"\npath = [\"tacs.csv\", \"ranges.csv\"]\n",
+        ),
+        ("lists/tacs.csv", &format!("tac\n{tacs}")),
+        (
+            "lists/ranges.csv",
+            "imei_from,imei_to\n86000000000000,86000000000099\n",
+        ),
+        (
+            "weir.toml",
+            "[register]\nsnapshot = \"r.weir\"\nsnapshot_memory = \"read\"\nstate_dir = \"state\"\nwatch = false\n",
+        ),
+    ]);
+    let path = dir.path();
+    let (lists, snapshot) = (path.join("lists.toml"), path.join("r.weir"));
+    let compile = ["compile", "-c", lists.to_str().unwrap(), "-o"];
+    weir(compile.iter().chain([&snapshot.to_str().unwrap()])).ends(0);
+    let serving = Serving::start_in(path);
+    let tac = |verb: &str, tac: &str| change(path, &[verb, "--list", "a", "--tac", tac]);
+    tac("remove", "35000000").ends(0);
+    assert_eq!(serving.verdict("35000000000001"), "unknown");
+    let file = fs::File::options().append(true).open(&snapshot).unwrap();
+    let year_1970 = std::time::SystemTime::UNIX_EPOCH;
+    file.set_modified(year_1970).unwrap();
+    tac("remove", "35000001").ends(0);
+    let of = |tac: u32| serving.verdict(&format!("{tac}000001"));
+    let verdicts = [35_000_000, 35_000_001, 35_000_002].map(of);
+    assert_eq!(verdicts, ["unknown", "unknown", "blacklisted"]);
+    // Which range it is can only be told by the file.
+    let range = [
+        "remove",
+        "--list",
+        "a",
+        "--range",
+        "86000000000000-86000000000099",
+    ];
+    let run = change(path, &range).ends(1);
+    assert!(run.err.contains("cannot be looked up"), "{run:?}");
+    assert_eq!(serving.verdict("86000000000001"), "blacklisted");
+}
