@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::line::Line;
 
 /// Memory that belongs to somebody else, such as a file that is mapped, and in
-/// which [`Lines`] may stand.
+/// which tables may stand.
 ///
 /// # Safety
 ///
