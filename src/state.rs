@@ -6,6 +6,7 @@
 //!   7/                 one load, numbered as they came
 //!     manifest.toml    when, the entries of each list, the files with checksums
 //!     0, 1, …          the files, byte by byte
+//!     refused          there if another load was put back in its place
 //!   8/
 //!   restored           the number of a load that was put back and not yet used
 //!   lock               locked while a server uses the directory
@@ -17,11 +18,15 @@
 //! file system can share what two files have in common, as XFS and Btrfs can, a
 //! copy takes no room, which a large snapshot is glad of. What has not changed
 //! since the load before is linked to its copy, which nobody writes to.
+//!
+//! No two loads hold the same files: what is put back and used becomes the newest
+//! load, and the older one of the same files goes. So going back takes no place
+//! from what one may go back to.
 
 mod disk;
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -29,10 +34,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use self::disk::{checksum, copy_file, keep_as, prepare, put_back, remove_file, sync_dir, told};
+use self::disk::{
+    checksum, copy_file, keep_as, prepare, put_back, remove_dir, remove_file, sync_dir, told,
+};
 use crate::config::Config;
 use crate::lists::LoadReport;
 use crate::load::{self, Previous};
+use crate::snapshot::MAGIC;
 use crate::time::UnixTime;
 
 /// What the directory of a load tells about it.
@@ -43,6 +51,9 @@ const UNFINISHED: &str = "unfinished";
 
 /// Tells which load was put back, until it is in force.
 const RESTORED: &str = "restored";
+
+/// Marks a load that another was put back in the place of.
+const REFUSED: &str = "refused";
 
 /// Locked by the server that uses the directory.
 const LOCK: &str = "lock";
@@ -66,6 +77,14 @@ pub struct Manifest {
     pub files: Vec<Kept>,
 }
 
+impl Manifest {
+    /// Whether the files are those of another load.
+    fn has_files_of(&self, other: &Self) -> bool {
+        self.files.len() == other.files.len()
+            && (self.files.iter().zip(&other.files)).all(|(one, other)| one.what() == other.what())
+    }
+}
+
 /// A file that was kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
@@ -78,6 +97,23 @@ pub struct Kept {
     /// When it was changed last and its inode; tells whether it has to be
     /// copied again.
     pub changed: String,
+}
+
+impl Kept {
+    /// What does not change with the time at which it was written.
+    fn what(&self) -> (&Path, u64, u32) {
+        (&self.path, self.length, self.crc32)
+    }
+
+    /// Whether the file is in its place, as it was.
+    fn is_in_place(&self) -> bool {
+        let Ok((length, changed)) = stamp(&self.path) else {
+            return false;
+        };
+        length == self.length
+            && (changed == self.changed
+                || checksum(&self.path).is_ok_and(|now| now == (self.length, self.crc32)))
+    }
 }
 
 /// What the files of the lists are before they are read: what is kept must be
@@ -154,16 +190,53 @@ impl State {
         })
     }
 
-    /// Whether the files of a load are in place, as they were.
+    /// Whether the files of a load are in place, as they were, and no others.
     #[must_use]
-    pub fn is_in_place(&self, number: u64) -> bool {
-        let is_there = |kept: &Kept| {
-            let same =
-                stamp(&kept.path).is_ok_and(|now| now == (kept.length, kept.changed.clone()));
-            same || checksum(&kept.path).is_ok_and(|now| now == (kept.length, kept.crc32))
+    pub fn is_in_place(&self, manifest: &Manifest, config: &Config) -> bool {
+        let is_kept = |path: &PathBuf| manifest.files.iter().any(|kept| kept.path == *path);
+        files(config).iter().all(is_kept) && manifest.files.iter().all(Kept::is_in_place)
+    }
+
+    /// Whether another load was put back in the place of this one.
+    #[must_use]
+    pub fn is_refused(&self, number: u64) -> bool {
+        self.mark(number).exists()
+    }
+
+    /// Why a load cannot be put back under a configuration: it is of lists where
+    /// a snapshot is served, or the other way round. The message names the key.
+    #[must_use]
+    pub fn misfit(&self, number: u64, manifest: &Manifest, config: &Config) -> Option<String> {
+        match (config.snapshot(), self.snapshot_of(number, manifest)) {
+            (None, None) => None,
+            (Some(_), _)
+                if manifest
+                    .files
+                    .iter()
+                    .map(|kept| &kept.path)
+                    .eq(&files(config)) =>
+            {
+                None
+            }
+            (Some(_), None) => Some(format!(
+                "load {number} is of lists; take `snapshot` out of [register] to go back to it"
+            )),
+            (_, Some(path)) => Some(format!(
+                "load {number} is of the snapshot {path}; write `snapshot = \"{path}\"` in [register] to go back to it",
+                path = path.display()
+            )),
+        }
+    }
+
+    /// The path of the snapshot that a load is of, if it is not of lists.
+    fn snapshot_of<'a>(&self, number: u64, manifest: &'a Manifest) -> Option<&'a Path> {
+        let [only] = manifest.files.as_slice() else {
+            return None;
         };
-        self.manifest(number)
-            .is_ok_and(|manifest| manifest.files.iter().all(is_there))
+        let mut magic = [0; MAGIC.len()];
+        let mut file = File::open(self.file(number, 0)).ok()?;
+        file.read_exact(&mut magic).ok()?;
+        (magic == MAGIC).then_some(only.path.as_path())
     }
 
     /// Where it is.
@@ -210,7 +283,8 @@ impl State {
         let mut numbers = Vec::new();
         for entry in entries {
             let name = entry?.file_name();
-            numbers.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
+            let number = name.to_str().and_then(|name| name.parse::<u64>().ok());
+            numbers.extend(number.filter(|number| name == *number.to_string()));
         }
         numbers.sort_unstable();
         Ok(numbers)
@@ -220,10 +294,14 @@ impl State {
     ///
     /// # Errors
     ///
-    /// When there is none of this number, or its manifest cannot be read.
+    /// When there is none of this number, or its manifest cannot be read; the
+    /// message names the file.
     pub fn manifest(&self, number: u64) -> io::Result<Manifest> {
-        let text = fs::read_to_string(self.dir.join(number.to_string()).join(MANIFEST))?;
-        toml::from_str(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        let path = self.load(number).join(MANIFEST);
+        let named = |error: io::Error| io::Error::new(error.kind(), told(&path, &error));
+        let text = fs::read_to_string(&path).map_err(named)?;
+        toml::from_str(&text)
+            .map_err(|error| named(io::Error::new(io::ErrorKind::InvalidData, error)))
     }
 
     /// The newest load that is whole.
@@ -282,16 +360,14 @@ impl State {
                 && manifest.files.len() == stamps.0.len()
                 && (manifest.files.iter().zip(&stamps.0)).all(|(kept, stamp)| is_same(kept, stamp))
         };
-        if newest.as_ref().is_some_and(same) {
+        if let Some((number, _)) = newest.as_ref().filter(|newest| same(newest)) {
+            // It is in force, whatever was thought of it before.
+            remove_file(&self.mark(*number))?;
             return Ok(None);
         }
-        fs::create_dir_all(&self.dir)?;
         let unfinished = self.dir.join(UNFINISHED);
-        match fs::remove_dir_all(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        fs::create_dir(&unfinished)?;
+        remove_dir(&unfinished)?;
+        fs::create_dir_all(&unfinished)?;
         let mut files = Vec::new();
         for (place, (path, length, changed)) in stamps.0.iter().enumerate() {
             let copy = unfinished.join(place.to_string());
@@ -316,53 +392,81 @@ impl State {
                 changed: changed.clone(),
             });
         }
-        // The same files in a new place, or touched: what is kept would only
-        // push out what is older.
-        let as_before = |(_, manifest): &(u64, Manifest)| {
-            let what = |kept: &Kept| (kept.path.clone(), kept.length, kept.crc32);
-            manifest.entries == Previous::of(report).entries
-                && manifest.files.iter().map(what).eq(files.iter().map(what))
-        };
-        if newest.as_ref().is_some_and(as_before) {
-            fs::remove_dir_all(&unfinished)?;
-            return Ok(None);
-        }
         let manifest = Manifest {
             time: now.0,
             entries: Previous::of(report).entries,
             files,
         };
+        // The same files in a new place, or touched: what is kept would only
+        // push out what is older.
+        let as_before = |(_, newest): &(u64, Manifest)| {
+            newest.entries == manifest.entries && newest.has_files_of(&manifest)
+        };
+        if let Some((number, _)) = newest.as_ref().filter(|newest| as_before(newest)) {
+            fs::remove_dir_all(&unfinished)?;
+            remove_file(&self.mark(*number))?;
+            return Ok(None);
+        }
         let text = toml::to_string(&manifest).map_err(io::Error::other)?;
         let mut file = File::create_new(unfinished.join(MANIFEST))?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         sync_dir(&unfinished)?;
-        let number = self.numbers()?.last().map_or(1, |last| last + 1);
-        fs::rename(&unfinished, self.dir.join(number.to_string()))?;
+        let older = self.numbers()?;
+        let number = older.last().map_or(1, |last| last + 1);
+        fs::rename(&unfinished, self.load(number))?;
         sync_dir(&self.dir)?;
-        self.forget()?;
+        self.forget(&older, &manifest)?;
         Ok(Some(number))
     }
 
-    /// Removes the oldest loads beyond those that are kept.
-    fn forget(&self) -> io::Result<()> {
-        let numbers = self.numbers()?;
-        let excess = numbers.len().saturating_sub(self.keep);
-        for number in numbers.iter().take(excess) {
-            fs::remove_dir_all(self.dir.join(number.to_string()))?;
+    /// Removes what there is no place for beside the newest load: those of the
+    /// same files, then, as far as they are too many, those that nobody goes
+    /// back to, as they were refused or cannot be read, then the oldest.
+    fn forget(&self, older: &[u64], newest: &Manifest) -> io::Result<()> {
+        let mut others = Vec::new();
+        for &number in older {
+            let manifest = self.manifest(number);
+            match &manifest {
+                Ok(manifest) if manifest.has_files_of(newest) => self.remove(number)?,
+                _ => others.push((manifest.is_ok() && !self.is_refused(number), number)),
+            }
         }
-        Ok(())
+        others.sort_unstable();
+        let excess = (others.len() + 1).saturating_sub(self.keep);
+        let mut excess = others.iter().take(excess);
+        excess.try_for_each(|(_, number)| self.remove(*number))
+    }
+
+    /// Removes a load: first its number, as what has one is whole.
+    fn remove(&self, number: u64) -> io::Result<()> {
+        let unfinished = self.dir.join(UNFINISHED);
+        remove_dir(&unfinished)?;
+        fs::rename(self.load(number), &unfinished)?;
+        remove_dir(&unfinished)
+    }
+
+    /// The directory of a load.
+    fn load(&self, number: u64) -> PathBuf {
+        self.dir.join(number.to_string())
+    }
+
+    /// What marks a load that was refused.
+    fn mark(&self, number: u64) -> PathBuf {
+        self.load(number).join(REFUSED)
     }
 
     /// Where a file of a load is.
     fn file(&self, number: u64, place: usize) -> PathBuf {
-        self.dir.join(number.to_string()).join(place.to_string())
+        self.load(number).join(place.to_string())
     }
 
     //--- Restoring
 
     /// Puts the files of a load back in place. Files that are there and differ,
     /// or that are in no way part of that load, are set aside as `*.refused`.
+    /// The loads that are newer, and what is in place, count as refused then; a
+    /// load that was refused itself no longer does.
     ///
     /// All copies are checked before the first file is touched; each file is
     /// replaced at once.
@@ -374,7 +478,7 @@ impl State {
     pub fn restore(&self, number: u64, config: &Config) -> Result<Restored, String> {
         let manifest = self
             .manifest(number)
-            .map_err(|error| format!("load {number} in {}: {error}", self.dir.display()))?;
+            .map_err(|error| format!("load {number}: {error}"))?;
         for (place, kept) in manifest.files.iter().enumerate() {
             let copy = self.file(number, place);
             let sum = checksum(&copy).map_err(|error| format!("{}: {error}", copy.display()))?;
@@ -400,14 +504,41 @@ impl State {
             let unfinished = prepare(&copy, path).map_err(|error| told(path, &error))?;
             ready.push((path, unfinished, there.is_some()));
         }
+        let mut marks = self.refused_by(number, &manifest, config);
         let note = self.dir.join(RESTORED);
         fs::write(&note, number.to_string()).map_err(|error| told(&note, &error))?;
+        // A load that a server has removed meanwhile needs none.
+        marks.retain(|mark| File::create_new(mark).is_ok());
         let result = exchange(&manifest, config, ready, &mut restored);
-        if result.is_err() {
-            // The lists are not those of the load, and not to be held to it.
-            let _ = remove_file(&note);
+        match result {
+            Ok(()) => remove_file(&self.mark(number)).map_err(|error| told(&self.dir, &error))?,
+            Err(_) => {
+                // The lists are not those of the load, and not to be held to it.
+                let _ = remove_file(&note);
+                for mark in marks {
+                    let _ = remove_file(&mark);
+                }
+            }
         }
         result.map(|()| restored)
+    }
+
+    /// The marks of the loads that count as refused when this one is put back.
+    fn refused_by(&self, number: u64, wanted: &Manifest, config: &Config) -> Vec<PathBuf> {
+        // Whoever goes back on a refusal refuses nothing.
+        if self.is_refused(number) {
+            return Vec::new();
+        }
+        let numbers = self.numbers().unwrap_or_default().into_iter();
+        let is_refused = |other: &u64| {
+            self.manifest(*other).is_ok_and(|manifest| {
+                !manifest.has_files_of(wanted)
+                    && self.misfit(*other, &manifest, config).is_none()
+                    && (*other > number || self.is_in_place(&manifest, config))
+            })
+        };
+        let refused = numbers.filter(is_refused);
+        refused.map(|other| self.mark(other)).collect()
     }
 }
 

@@ -10,13 +10,14 @@ use serde::Serialize;
 use super::{print_json, printed};
 use crate::config::Config;
 use crate::error::Failed;
-use crate::state::{Restored, State};
+use crate::state::{Manifest, Restored, State};
 use crate::time::UnixTime;
 
 /// Put the files of the lists, or the snapshot, back that were in force last, or
-/// before. What differs from them is set aside as `*.refused`. A running server
-/// loads them when it watches its files; else send it SIGHUP. Single changes
-/// stay as they are.
+/// before. What differs from them is set aside as `*.refused`, and the load that
+/// it was of is not gone back to again but with `--to`. A running server loads
+/// the files when it watches them; else send it SIGHUP. Single changes stay as
+/// they are.
 #[derive(Clone, Debug, Args)]
 pub struct RollbackArgs {
     /// The configuration file, which must name a `state_dir`.
@@ -24,7 +25,7 @@ pub struct RollbackArgs {
     pub config: PathBuf,
 
     /// The number of the load to go back to; by default the newest that differs
-    /// from the files as they are now.
+    /// from the files as they are now and was not rolled back.
     #[arg(long, value_name = "N", conflicts_with = "list")]
     pub to: Option<u64>,
 
@@ -37,6 +38,9 @@ pub struct RollbackArgs {
     pub json: bool,
 }
 
+/// There is no load at all.
+const NOTHING_KEPT: &str = "nothing was kept yet; start the server once";
+
 /// One load, as it is listed.
 #[derive(Debug, Serialize)]
 struct Load {
@@ -48,6 +52,14 @@ struct Load {
     files: usize,
     /// How many entries they have.
     entries: u64,
+    /// Whether another was put back in its place.
+    rolled_back: bool,
+    /// Why it cannot be put back under this configuration, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    misfit: Option<String>,
+    /// What is known of it.
+    #[serde(skip)]
+    manifest: Manifest,
 }
 
 impl RollbackArgs {
@@ -55,7 +67,8 @@ impl RollbackArgs {
     ///
     /// # Errors
     ///
-    /// If nothing was kept, a copy is damaged, or a file cannot be written.
+    /// If nothing was kept, or nothing else than what is in place, a copy is
+    /// damaged, or a file cannot be written.
     pub fn run(&self, out: &mut impl Write) -> Result<(), Failed> {
         let config = Config::load(&self.config)?;
         let shown = self.config.display();
@@ -64,31 +77,24 @@ impl RollbackArgs {
                 "{shown}: names no `state_dir` in [register], so no lists were kept; write `state_dir = \"state\"`, and restart the server"
             ))
         })?;
-        let loads = loads(&state).map_err(|error| Failed::new(format!("{shown}: {error}")))?;
+        let dir = state.dir().display();
+        let (loads, warnings) = loads(&state, &config)
+            .map_err(|error| Failed::new(format!("`state_dir` {dir}: {error}")))?;
+        for warning in warnings {
+            // That nobody reads it is no reason not to go on.
+            let _ = writeln!(io::stderr(), "warning: {warning}");
+        }
         if self.list {
             return match self.json {
                 true => print_json(out, &loads),
                 false => printed(list(&loads, out)),
             };
         }
-        let newest = || {
-            let mut newest = loads.iter().rev();
-            let differs = |load: &&Load| !state.is_in_place(load.number);
-            newest.find(differs).or_else(|| loads.last())
+        let number = match self.to {
+            Some(number) => asked_for(number, &loads),
+            None => newest(&loads, &state, &config),
         };
-        let number = match (self.to, newest()) {
-            (Some(number), _) if loads.iter().any(|load| load.number == number) => number,
-            (Some(number), Some(_)) => {
-                let known: Vec<String> =
-                    (loads.iter()).map(|load| load.number.to_string()).collect();
-                return Err(Failed::new(format!(
-                    "there is no load {number}; there are {}",
-                    known.join(", ")
-                )));
-            }
-            (None, Some(newest)) => newest.number,
-            (_, None) => return Err(Failed::new("nothing was kept yet; start the server once")),
-        };
+        let number = number.map_err(Failed::new)?;
         let restored = state.restore(number, &config).map_err(Failed::new)?;
         match self.json {
             true => print_json(out, &restored),
@@ -97,19 +103,58 @@ impl RollbackArgs {
     }
 }
 
-/// The loads that are kept.
-fn loads(state: &State) -> io::Result<Vec<Load>> {
-    let numbers = state.numbers()?.into_iter();
-    let load = |number| {
-        let manifest = state.manifest(number)?;
-        Ok(Load {
-            number,
-            time: UnixTime(manifest.time).to_string(),
-            files: manifest.files.len(),
-            entries: manifest.entries.values().sum(),
-        })
+/// The load that was asked for, if it can be put back.
+fn asked_for(number: u64, loads: &[Load]) -> Result<u64, String> {
+    match loads.iter().find(|load| load.number == number) {
+        Some(load) => load.misfit.clone().map_or(Ok(number), Err),
+        None if loads.is_empty() => Err(NOTHING_KEPT.to_owned()),
+        None => {
+            let known: Vec<String> = loads.iter().map(|load| load.number.to_string()).collect();
+            let known = known.join(", ");
+            Err(format!("there is no load {number}; there are {known}"))
+        }
+    }
+}
+
+/// The newest load that can be put back, was not rolled back, and differs from
+/// what is there.
+fn newest(loads: &[Load], state: &State, config: &Config) -> Result<u64, String> {
+    let Some(last) = loads.last() else {
+        return Err(NOTHING_KEPT.to_owned());
     };
-    numbers.map(load).collect()
+    let mut fitting = (loads.iter().rev())
+        .filter(|load| load.misfit.is_none())
+        .peekable();
+    if let (None, Some(misfit)) = (fitting.peek(), &last.misfit) {
+        return Err(format!("nothing to roll back: {misfit}"));
+    }
+    let differs = |load: &&Load| !load.rolled_back && !state.is_in_place(&load.manifest, config);
+    let newest = fitting.find(differs).map(|load| load.number);
+    newest.ok_or_else(|| {
+        "nothing to roll back: the files are those of the newest load that was not rolled back, \
+         and there is no other; `--list` shows all, `--to N` goes to any"
+            .to_owned()
+    })
+}
+
+/// The loads that are kept, and what is wrong with those that cannot be read.
+fn loads(state: &State, config: &Config) -> io::Result<(Vec<Load>, Vec<String>)> {
+    let (mut loads, mut warnings) = (Vec::new(), Vec::new());
+    for number in state.numbers()? {
+        match state.manifest(number) {
+            Ok(manifest) => loads.push(Load {
+                number,
+                time: UnixTime(manifest.time).to_string(),
+                files: manifest.files.len(),
+                entries: manifest.entries.values().sum(),
+                rolled_back: state.is_refused(number),
+                misfit: state.misfit(number, &manifest, config),
+                manifest,
+            }),
+            Err(error) => warnings.push(format!("load {number} is left out: {error}")),
+        }
+    }
+    Ok((loads, warnings))
 }
 
 /// Prints the loads, one line each.
@@ -120,8 +165,16 @@ fn list(loads: &[Load], out: &mut impl Write) -> io::Result<()> {
             time,
             files,
             entries,
+            ..
         } = load;
-        writeln!(out, "{number}  {time}  {entries} entries in {files} files")?;
+        write!(out, "{number}  {time}  {entries} entries in {files} files")?;
+        if load.rolled_back {
+            write!(out, ", rolled back")?;
+        }
+        if load.misfit.is_some() {
+            write!(out, ", not for this configuration")?;
+        }
+        writeln!(out)?;
     }
     Ok(())
 }

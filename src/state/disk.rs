@@ -88,6 +88,14 @@ pub(super) fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes a directory with all that is in it, if there is one.
+pub(super) fn remove_dir(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Has the names of a directory written to the disk.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     let here = Path::new(".");

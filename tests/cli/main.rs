@@ -11,6 +11,7 @@ mod config;
 mod explain;
 mod harness;
 mod reload;
+mod rollback;
 mod serve;
 mod snapshot;
 mod tls;
