@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use thiserror::Error;
 
 use self::rails::Rails;
-use crate::compile::{Budget, Heap, Keeper, Progress, Shelf, assemble};
+use crate::compile::{Budget, Heap, Keeper, Ledger, Progress, Shelf, assemble};
 use crate::config::{self, Config, ListFormat, MaxChange};
 use crate::equipment::{
     BuildError, Builder, MAX_TERMS, RuleSpec, Scope, Snapshot, Special, Status, Validity,
@@ -318,6 +318,7 @@ impl<'a> Loader<'a> {
             memory: config.register.compile_memory,
             dir,
             threads: Budget::processors(),
+            ledger: Ledger::default(),
         });
         let mut loader = Self {
             config,
@@ -544,7 +545,7 @@ impl<'a> Loader<'a> {
         self.heap.finish().map_err(LoadError::Memory)?;
         let files = self.builder.files_of_sources();
         let keeps_lines = goal == Goal::Serve || self.config.register.line_numbers;
-        let plan = self.builder.plan(&files, keeps_lines);
+        let plan = (self.builder).plan(&files, (self.heap.digest(), keeps_lines));
         let mut keeper = match goal {
             Goal::Serve => Keeper::memory(&self.heap),
             Goal::Write => Keeper::shelf(&self.heap),
@@ -561,7 +562,9 @@ impl<'a> Loader<'a> {
         if self.report.lists.iter().any(ListReport::is_refused) {
             return Err(LoadError::Refused(self.report));
         }
-        let Keeper { kept, mut shelf } = keeper;
+        let Keeper {
+            kept, mut shelf, ..
+        } = keeper;
         let (devices, shelf) = match kept {
             Some(kept) => (kept.fill(assembled, keeps_lines), None),
             None => {

@@ -9,14 +9,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use super::buckets::Buckets;
 use super::{Heap, Progress, Shelf};
 use crate::equipment::bulk::{
-    Arrays, Assembled, Assembly, Kept, PARTITIONS, Plan, Prepared, counted,
+    Arrays, Assembled, Assembly, BUCKETS, Filled, Item, Kept, PARTITIONS, Partition, Plan,
+    Prepared, Sketch, counted,
 };
 
 /// Octets that a rule takes while its partition is sorted and laid out: the word
 /// twice, line and what is said, and what is made of them.
-const RULE: u64 = 32;
+const RULE: u64 = 40;
+
+/// What part of the budget all partitions that are being sorted may take.
+const SHARE: u64 = 8;
 
 /// Fewer rules than these are not worth a thread.
 const THREADED_MIN: usize = 200_000;
@@ -26,8 +31,10 @@ const THREADED_MIN: usize = 200_000;
 pub(crate) struct Keeper {
     /// To memory, to be served from.
     pub(crate) kept: Option<Kept>,
-    /// To where they are written from; and what is needed until the end.
+    /// Otherwise to where they are written from.
     pub(crate) shelf: Shelf,
+    /// The devices that are needed again.
+    buckets: Buckets,
 }
 
 impl Keeper {
@@ -36,7 +43,7 @@ impl Keeper {
         let rules = (0..PARTITIONS).map(|partition| heap.count(partition) as u64);
         Self {
             kept: Some(Kept::new(rules.sum())),
-            shelf: Shelf::new(heap.budget(), heap.size()),
+            ..Self::shelf(heap)
         }
     }
 
@@ -44,19 +51,47 @@ impl Keeper {
     pub(crate) fn shelf(heap: &Heap) -> Self {
         Self {
             kept: None,
-            shelf: Shelf::new(heap.budget(), heap.size()),
+            shelf: Shelf::new(heap.budget()),
+            buckets: Buckets::new(heap.budget()),
         }
     }
 
     /// Keeps the arrays of the next piece.
-    fn keep(&mut self, mut arrays: Arrays) -> Result<(), String> {
+    fn keep(&mut self, arrays: Arrays) -> Result<(), String> {
+        self.buckets.add(&arrays.rest)?;
         match &mut self.kept {
             Some(kept) => {
-                let rest = arrays.take_rest();
                 kept.keep(arrays);
-                self.shelf.keep(rest)
+                Ok(())
             }
-            None => self.shelf.keep(arrays),
+            None => self.shelf.keep(&arrays),
+        }
+    }
+
+    /// Begins the table of the rest.
+    fn begin_rest(&mut self, sketch: &Sketch) {
+        match &mut self.kept {
+            Some(kept) => kept.begin_rest(sketch),
+            None => self.shelf.begin_rest(),
+        }
+    }
+
+    /// Keeps what the next bucket has filled of it.
+    fn keep_part(&mut self, filled: Filled) -> Result<(), String> {
+        match &mut self.kept {
+            Some(kept) => {
+                kept.keep_part(filled);
+                Ok(())
+            }
+            None => self.shelf.keep_part(&filled),
+        }
+    }
+
+    /// What a bucket has filled.
+    fn part(&self, bucket: usize, sketch: &Sketch) -> Result<Filled, String> {
+        match &self.kept {
+            Some(kept) => Ok(kept.part(bucket, sketch)),
+            None => self.shelf.part(bucket, sketch),
         }
     }
 }
@@ -107,6 +142,7 @@ pub(crate) fn assemble(
     let turned = Condvar::new();
     let next = AtomicUsize::new(0);
     let work = || {
+        let mut memory = Partition::default();
         loop {
             let partition = next.fetch_add(1, Ordering::Relaxed);
             if partition >= PARTITIONS {
@@ -115,7 +151,8 @@ pub(crate) fn assemble(
             let known = counted.get(partition).and_then(|own| lock(own).take());
             let prepared = match known {
                 Some(prepared) => Ok(prepared),
-                None => (heap.gather(partition)).map(|tuples| plan.prepare(partition, tuples)),
+                None => (heap.gather(partition, core::mem::take(&mut memory)))
+                    .map(|tuples| plan.prepare(partition, tuples)),
             };
             let mut prepared = match prepared {
                 Ok(prepared) => prepared,
@@ -128,7 +165,7 @@ pub(crate) fn assemble(
             turn.numbers += 1;
             drop(turn);
             turned.notify_all();
-            let laid_out = plan.lay_out(prepared);
+            let laid_out = plan.lay_out(prepared, &mut memory);
             let Some(mut turn) = wait(&ordered, &turned, |own| own.joins == partition) else {
                 return;
             };
@@ -152,19 +189,120 @@ pub(crate) fn assemble(
         ..
     } = ordered;
     drop(heap);
-    match failed {
-        Some(error) => Err(error),
-        None => assembly.finish(&keeper.shelf),
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let table = match assembly.sketch() {
+        Some(sketch) => Some(table(sketch, keeper, assembly.large(), threads)?),
+        None => None,
+    };
+    assembly.finish(table, &keeper.buckets)
+}
+
+//----------- The rest --------------------------------------------------------
+
+/// What buckets have filled so far.
+struct Fill<'a> {
+    /// Where that goes.
+    keeper: &'a mut Keeper,
+    /// The next bucket.
+    next: usize,
+    /// What has no room.
+    exact: Vec<Item>,
+    /// How many devices found their line full.
+    overflowed: usize,
+    /// Why it ended early.
+    failed: Option<String>,
+}
+
+/// Makes the table of the rest; returns what it is like in the end, and what has
+/// no room in it.
+fn table(
+    mut sketch: Sketch,
+    keeper: &mut Keeper,
+    large: &[Item],
+    threads: usize,
+) -> Result<(Sketch, Vec<Item>), String> {
+    loop {
+        let (exact, overflowed) = fill_all(&sketch, keeper, threads)?;
+        let Some(next) = sketch.after(overflowed) else {
+            return Ok((sketch, exact));
+        };
+        // Once more with other factors; what has been put in comes out again.
+        let mut buckets = Buckets::new(&keeper.shelf.budget);
+        for bucket in 0..BUCKETS {
+            let part = keeper.part(bucket, &sketch)?;
+            buckets.add(&next.scatter_again(&sketch, (bucket, &part)))?;
+        }
+        for items in [&exact, large] {
+            buckets.add(&next.scatter(items))?;
+        }
+        keeper.buckets = buckets;
+        sketch = next;
     }
 }
 
-/// How many threads are worth it, and fit in half of the budget.
+/// Fills all parts of it.
+fn fill_all(
+    sketch: &Sketch,
+    keeper: &mut Keeper,
+    threads: usize,
+) -> Result<(Vec<Item>, usize), String> {
+    keeper.begin_rest(sketch);
+    let buckets = core::mem::replace(&mut keeper.buckets, Buckets::new(&keeper.shelf.budget));
+    let ordered = Mutex::new(Fill {
+        keeper,
+        next: 0,
+        exact: Vec::new(),
+        overflowed: 0,
+        failed: None,
+    });
+    let turned = Condvar::new();
+    let next = AtomicUsize::new(0);
+    in_threads(threads, || {
+        loop {
+            let bucket = next.fetch_add(1, Ordering::Relaxed);
+            if bucket >= BUCKETS {
+                return;
+            }
+            let filled = sketch.fill(bucket, &buckets);
+            buckets.release(bucket);
+            let own = lock(&ordered);
+            let own = turned.wait_while(own, |own| own.failed.is_none() && own.next != bucket);
+            let mut own = own.unwrap_or_else(PoisonError::into_inner);
+            let kept = filled.and_then(|mut filled| {
+                own.exact.append(&mut filled.exact);
+                own.overflowed += filled.overflowed;
+                own.keeper.keep_part(filled)
+            });
+            own.next += 1;
+            if let Err(error) = kept {
+                own.failed.get_or_insert(error);
+            }
+            let has_failed = own.failed.is_some();
+            drop(own);
+            turned.notify_all();
+            if has_failed {
+                return;
+            }
+        }
+    });
+    let fill = ordered.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match fill.failed {
+        Some(error) => Err(error),
+        None => Ok((fill.exact, fill.overflowed)),
+    }
+}
+
+//----------- Threads ---------------------------------------------------------
+
+/// How many threads are worth it, and fit in the budget.
 fn threads(heap: &Heap, counts: &[usize]) -> usize {
     if counts.iter().sum::<usize>() < THREADED_MIN {
         return 1;
     }
     let largest = counts.iter().copied().max().unwrap_or_default() as u64;
-    let fitting = heap.budget().memory / 2 / (largest * RULE).max(1);
+    let fitting = heap.budget().memory / SHARE / (largest * RULE).max(1);
     let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
     fitting.min(heap.budget().threads).max(1)
 }
@@ -185,7 +323,7 @@ fn prepare_first(
             let Some(place) = all.get(partition) else {
                 return;
             };
-            let tuples = heap.gather(partition);
+            let tuples = heap.gather(partition, Partition::default());
             *lock(place) = Some(tuples.map(|tuples| plan.prepare(partition, tuples)));
         }
     });

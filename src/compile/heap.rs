@@ -5,24 +5,30 @@
 //! partition by partition, so that it is written in one go, and read again by
 //! partition in as many pieces as there are runs.
 
-use super::Budget;
 use super::spill::Spill;
-use crate::equipment::bulk::{Bundle, Meta, PARTITIONS, Partition};
+use super::{Budget, Slabs};
+use crate::equipment::bulk::{Bundle, GROUP, Meta, PARTITIONS, Partition, Segment};
 
 /// Octets that are gathered before they are written.
 const BUFFER: usize = 4 << 20;
 
-/// What part of the budget bundles may take: the rest is for partitions that
-/// are being sorted, and for what is made of them.
+/// What part of the budget rules may take before they are spilled: the rest is
+/// for what is made of them.
 const SHARE: (u64, u64) = (3, 4);
+
+/// How many groups of partitions there are.
+const GROUPS: usize = PARTITIONS / GROUP;
 
 /// The rules of single devices.
 #[derive(Debug)]
 pub(crate) struct Heap {
     /// How much may be in memory.
     budget: Budget,
-    /// What is.
-    bundles: Vec<Bundle>,
+    /// What is, by groups of partitions: where they are sorted, the memory of one
+    /// group is free for what is made of it when the next one is begun.
+    slabs: Slabs,
+    /// Whose it is.
+    bundles: Vec<Placed>,
     /// Octets of it.
     octets: usize,
     /// What is not.
@@ -31,6 +37,17 @@ pub(crate) struct Heap {
     spill: Option<Spill>,
     /// Why it cannot be.
     failed: Option<String>,
+    /// A bundle whose memory may be used again.
+    spare: Option<Bundle>,
+}
+
+/// A bundle in memory.
+#[derive(Debug)]
+struct Placed {
+    /// What there is to know of it.
+    meta: Meta,
+    /// Where its part of each group begins in the slab.
+    at: [usize; GROUPS],
 }
 
 /// Bundles in a file.
@@ -38,37 +55,54 @@ pub(crate) struct Heap {
 struct Run {
     /// What there is to know of them.
     metas: Vec<Meta>,
-    /// Where it begins.
-    at: u64,
+    /// Where each partition begins.
+    at: Vec<u64>,
 }
 
 impl Heap {
     /// Nothing yet.
     pub(crate) fn new(budget: Budget) -> Self {
         Self {
+            slabs: Slabs::new(GROUPS, GROUP, budget.ledger.clone()),
             budget,
             bundles: Vec::new(),
             octets: 0,
             runs: Vec::new(),
             spill: None,
             failed: None,
+            spare: None,
         }
     }
 
     /// Adds bundles behind those that there are. After an error, which
     /// [`finish`](Self::finish) tells, they are forgotten.
     pub(crate) fn add(&mut self, bundles: Vec<Bundle>) {
-        for bundle in bundles {
+        for mut bundle in bundles {
             if self.failed.is_some() {
                 return;
             }
+            let mut at = [0; GROUPS];
+            for (group, at) in at.iter_mut().enumerate() {
+                *at = self.slabs.append(group, |octets| {
+                    for partition in group * GROUP..(group + 1) * GROUP {
+                        bundle.write(partition, octets);
+                    }
+                });
+            }
             self.octets += bundle.size();
-            self.bundles.push(bundle);
+            let meta = core::mem::take(&mut bundle.meta);
+            self.spare = Some(bundle);
+            self.bundles.push(Placed { meta, at });
             let own = self.budget.memory.saturating_mul(SHARE.0) / SHARE.1;
             if self.octets as u64 > own {
                 self.failed = self.spill_all().err();
             }
         }
+    }
+
+    /// Takes a bundle whose memory may be used again.
+    pub(crate) fn take_spare(&mut self) -> Option<Bundle> {
+        self.spare.take()
     }
 
     /// Whether bundles have been forgotten.
@@ -89,6 +123,8 @@ impl Heap {
         if !self.runs.is_empty() && !self.bundles.is_empty() {
             self.spill_all()?;
         }
+        self.slabs.shrink();
+        self.spare = None;
         Ok(())
     }
 
@@ -97,37 +133,43 @@ impl Heap {
         self.budget.threads
     }
 
-    /// Octets that bundles take in memory.
-    pub(super) fn size(&self) -> u64 {
-        self.octets as u64
-    }
-
     /// The budget.
     pub(super) fn budget(&self) -> &Budget {
         &self.budget
     }
 
-    /// How many rules there are of a partition.
-    pub(super) fn count(&self, partition: usize) -> usize {
+    /// What there is to know of all bundles.
+    fn metas(&self) -> impl Iterator<Item = &Meta> {
         let metas = self.runs.iter().flat_map(|run| &run.metas);
-        let metas = metas.chain(self.bundles.iter().map(|bundle| &bundle.meta));
-        metas.map(|meta| meta.count(partition)).sum()
+        metas.chain(self.bundles.iter().map(|bundle| &bundle.meta))
     }
 
-    /// The rules of a partition, in the order in which they were added.
+    /// How many rules there are of a partition.
+    pub(super) fn count(&self, partition: usize) -> usize {
+        self.metas().map(|meta| meta.count(partition)).sum()
+    }
+
+    /// A number that depends on all devices, and not on their order.
+    pub(crate) fn digest(&self) -> u64 {
+        let digests = self.metas().map(Meta::digest);
+        digests.fold(0, u64::wrapping_add)
+    }
+
+    /// Takes the rules of a partition, in the order in which they were added,
+    /// which is done once.
     ///
     /// # Errors
     ///
     /// If the file cannot be read.
-    pub(super) fn gather(&self, partition: usize) -> Result<Partition, String> {
-        let mut tuples = Partition::with_room(self.count(partition));
+    pub(super) fn gather(&self, partition: usize, mut tuples: Partition) -> Result<Partition, String> {
+        tuples.make_room(self.count(partition));
         let mut octets = Vec::new();
         for run in &self.runs {
-            let before = (0..partition).map(|before| run.octets(before)).sum::<u64>();
-            let length = usize::try_from(run.octets(partition)).unwrap_or(usize::MAX);
+            let length = run.metas.iter().map(|meta| meta.octets(partition)).sum();
             octets.resize(length, 0);
             if let Some(spill) = &self.spill {
-                spill.read(&mut octets, run.at + before)?;
+                let at = run.at.get(partition).copied().unwrap_or_default();
+                spill.read(&mut octets, at)?;
             }
             let mut rest = octets.as_slice();
             for meta in &run.metas {
@@ -137,9 +179,13 @@ impl Heap {
                 rest = behind;
             }
         }
-        for bundle in &self.bundles {
-            tuples.add(bundle.segment(partition));
-        }
+        let group = partition / GROUP;
+        self.slabs.look(group, |octets| {
+            for bundle in &self.bundles {
+                tuples.add(bundle.segment(partition, octets));
+            }
+        });
+        self.slabs.release(group);
         Ok(tuples)
     }
 
@@ -150,34 +196,43 @@ impl Heap {
             none => none.insert(Spill::new(&self.budget.dir)?),
         };
         let bundles = core::mem::take(&mut self.bundles);
-        let mut buffer = Vec::with_capacity(BUFFER);
-        let mut at = None;
+        let mut buffer = Vec::with_capacity(BUFFER + BUFFER / 4);
+        let mut at = Vec::with_capacity(PARTITIONS);
         for partition in 0..PARTITIONS {
-            for bundle in &bundles {
-                bundle.write(partition, &mut buffer);
-                if buffer.len() >= BUFFER {
-                    at.get_or_insert(spill.append(&buffer)?);
-                    buffer.clear();
+            at.push(spill.length() + buffer.len() as u64);
+            self.slabs.look(partition / GROUP, |octets| {
+                for bundle in &bundles {
+                    let own = octets.get(bundle.octets(partition));
+                    buffer.extend_from_slice(own.unwrap_or_default());
+                    if buffer.len() >= BUFFER {
+                        spill.append(&buffer)?;
+                        buffer.clear();
+                    }
                 }
-            }
+                Ok::<_, String>(())
+            })?;
         }
-        let last = spill.append(&buffer)?;
+        spill.append(&buffer)?;
+        self.slabs.clear();
         let metas: Vec<Meta> = bundles.into_iter().map(|bundle| bundle.meta).collect();
+        self.runs.push(Run { metas, at });
         // That much stays.
-        let runs = self.runs.iter().flat_map(|run| &run.metas).chain(&metas);
-        self.octets = runs.map(Meta::own_size).sum();
-        self.runs.push(Run {
-            metas,
-            at: at.unwrap_or(last),
-        });
+        self.octets = self.metas().map(Meta::own_size).sum();
         Ok(())
     }
 }
 
-impl Run {
-    /// Octets of a partition.
-    fn octets(&self, partition: usize) -> u64 {
-        let metas = self.metas.iter();
-        metas.map(|meta| meta.octets(partition) as u64).sum()
+impl Placed {
+    /// Where the tuples of a partition stand in the slab of its group.
+    fn octets(&self, partition: usize) -> core::ops::Range<usize> {
+        let group = self.at.get(partition / GROUP).copied();
+        let start = group.unwrap_or_default() + self.meta.octets_before(partition);
+        start..start + self.meta.octets(partition)
+    }
+
+    /// The tuples of a partition in that slab.
+    fn segment<'a>(&'a self, partition: usize, slab: &'a [u8]) -> Segment<'a> {
+        let own = slab.get(self.octets(partition)).unwrap_or_default();
+        self.meta.segment(partition, own)
     }
 }

@@ -12,9 +12,11 @@
 //! whatever becomes of the process, nothing is left behind.
 
 mod assemble;
+mod buckets;
 mod heap;
 mod progress;
 mod shelf;
+mod slabs;
 mod spill;
 
 use std::path::PathBuf;
@@ -23,9 +25,11 @@ pub(crate) use self::assemble::{Keeper, assemble};
 pub(crate) use self::heap::Heap;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::shelf::Shelf;
+pub(crate) use self::slabs::Ledger;
+use self::slabs::Slabs;
 
 /// How much memory may be used, and what else is needed to use less.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Budget {
     /// Octets.
     pub(crate) memory: u64,
@@ -33,9 +37,17 @@ pub(crate) struct Budget {
     pub(crate) dir: PathBuf,
     /// Threads at once.
     pub(crate) threads: usize,
+    /// What is used of it for long.
+    pub(crate) ledger: Ledger,
 }
 
 impl Budget {
+    /// Whether so many octets more may be kept in memory; what is left is for
+    /// partitions that are being sorted.
+    fn has_room(&self, octets: usize) -> bool {
+        self.ledger.sum() + octets as u64 <= self.memory / 8 * 7
+    }
+
     /// The processors of the machine.
     pub(crate) fn processors() -> usize {
         std::thread::available_parallelism().map_or(1, usize::from)

@@ -2,50 +2,65 @@
 //! and from the budget on in a file of their own until then.
 
 use std::io;
+use std::ops::Range;
 
-use super::Budget;
 use super::spill::Spill;
+use super::{Budget, Slabs};
 use crate::equipment::ARRAYS;
-use crate::equipment::bulk::{Arrays, Item, Rest};
+use crate::equipment::bulk::{Arrays, Filled, Sketch};
 use crate::snapshot::Elsewhere;
 
 /// Octets that are read at a time.
 const BUFFER: usize = 1 << 20;
 
+/// The number of the array of the lines of the rest.
+const REST: usize = Arrays::COUNT;
+/// That of the lines of lists for their places.
+const REST_LINES: usize = REST + 1;
+/// How many arrays there are.
+const COUNT: usize = REST_LINES + 1;
+
 /// The arrays of all pieces, in their order.
 #[derive(Debug)]
 pub(crate) struct Shelf {
-    /// How much may be in memory.
-    memory: u64,
-    /// Where the rest goes.
-    budget: Budget,
-    /// The arrays of each piece.
-    pieces: Vec<Place>,
-    /// Octets of those in memory.
-    octets: u64,
-    /// Those in a file.
+    /// How much may be in memory, and where the rest goes.
+    pub(super) budget: Budget,
+    /// What is in memory.
+    slabs: Slabs,
+    /// What each array consists of.
+    arrays: [Vec<Place>; COUNT],
+    /// What is in a file.
     spill: Option<Spill>,
     /// The lines for the places behind all of these.
     lines: Vec<u32>,
 }
 
-/// Where the arrays of a piece are.
+/// Where a part of an array is.
 #[derive(Debug)]
 enum Place {
-    /// In memory.
-    Memory(Arrays),
-    /// In the file: where each begins, and how long it is.
-    File([(u64, usize); Arrays::COUNT]),
+    /// In its slab.
+    Memory(Range<usize>),
+    /// In the file: where it begins, and how long it is.
+    File(u64, usize),
+}
+
+impl Place {
+    /// Its octets.
+    fn length(&self) -> usize {
+        match self {
+            Self::Memory(range) => range.len(),
+            Self::File(_, length) => *length,
+        }
+    }
 }
 
 impl Shelf {
-    /// Nothing yet; beside it, so many octets of the budget are used.
-    pub(super) fn new(budget: &Budget, used: u64) -> Self {
+    /// Nothing yet.
+    pub(super) fn new(budget: &Budget) -> Self {
         Self {
-            memory: budget.memory.saturating_sub(used),
+            slabs: Slabs::new(COUNT, 1, budget.ledger.clone()),
             budget: budget.clone(),
-            pieces: Vec::new(),
-            octets: 0,
+            arrays: Default::default(),
             spill: None,
             lines: Vec::new(),
         }
@@ -56,38 +71,97 @@ impl Shelf {
         self.lines = lines;
     }
 
-    /// Keeps the arrays of the next piece.
+    /// Keeps the arrays of the next piece, but for the rest.
     ///
     /// # Errors
     ///
     /// If they do not fit in memory, and the file cannot be written.
-    pub(super) fn keep(&mut self, arrays: Arrays) -> Result<(), String> {
-        let octets = arrays.octets().map(|octets| octets.len() as u64);
-        let octets: u64 = octets.iter().sum();
-        if self.octets + octets <= self.memory {
-            self.octets += octets;
-            self.pieces.push(Place::Memory(arrays));
+    pub(super) fn keep(&mut self, arrays: &Arrays) -> Result<(), String> {
+        let mut arrays = arrays.octets().into_iter().enumerate();
+        arrays.try_for_each(|(array, octets)| self.append(array, octets))
+    }
+
+    /// Begins the table of the rest.
+    pub(super) fn begin_rest(&mut self) {
+        for array in self.arrays.iter_mut().skip(REST) {
+            array.clear();
+        }
+    }
+
+    /// Keeps what the next bucket has filled of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`keep`](Self::keep).
+    pub(super) fn keep_part(&mut self, filled: &Filled) -> Result<(), String> {
+        let [lines, list_lines] = filled.octets();
+        self.append(REST, lines)?;
+        self.append(REST_LINES, list_lines)
+    }
+
+    /// What a bucket has filled.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub(super) fn part(&self, bucket: usize, sketch: &Sketch) -> Result<Filled, String> {
+        let mut filled = Filled::empty(sketch);
+        let [lines, list_lines] = filled.octets_mut();
+        self.read_at(REST, bucket * lines.len(), lines)?;
+        self.read_at(REST_LINES, bucket * list_lines.len(), list_lines)?;
+        Ok(filled)
+    }
+
+    /// Appends to one of the arrays.
+    fn append(&mut self, array: usize, octets: &[u8]) -> Result<(), String> {
+        let Some(places) = self.arrays.get_mut(array).filter(|_| !octets.is_empty()) else {
+            return Ok(());
+        };
+        if self.budget.has_room(octets.len()) {
+            let at = (self.slabs).append(array, |slab| slab.extend_from_slice(octets));
+            places.push(Place::Memory(at..at + octets.len()));
             return Ok(());
         }
         let spill = match &mut self.spill {
             Some(spill) => spill,
             none => none.insert(Spill::new(&self.budget.dir)?),
         };
-        let mut places = [(0, 0); Arrays::COUNT];
-        for (place, octets) in places.iter_mut().zip(arrays.octets()) {
-            *place = (spill.append(octets)?, octets.len());
-        }
-        self.pieces.push(Place::File(places));
+        places.push(Place::File(spill.append(octets)?, octets.len()));
         Ok(())
     }
 
     /// Octets of one of the arrays.
     fn length_of(&self, array: usize) -> u64 {
-        let pieces = self.pieces.iter().map(|piece| match piece {
-            Place::Memory(arrays) => arrays.octets().get(array).map_or(0, |octets| octets.len()),
-            Place::File(places) => places.get(array).map_or(0, |&(_, length)| length),
-        });
-        pieces.map(|length| length as u64).sum()
+        let places = self.arrays.get(array).into_iter().flatten();
+        places.map(|place| place.length() as u64).sum()
+    }
+
+    /// Fills a buffer from a place of one of the arrays on.
+    fn read_at(&self, array: usize, from: usize, buffer: &mut [u8]) -> Result<(), String> {
+        let mut before = 0;
+        for place in self.arrays.get(array).into_iter().flatten() {
+            let (start, end) = (from.max(before), (from + buffer.len()).min(before + place.length()));
+            let skipped = start - before;
+            before += place.length();
+            if start >= end {
+                continue;
+            }
+            let Some(own) = buffer.get_mut(start - from..end - from) else {
+                continue;
+            };
+            match (place, &self.spill) {
+                (Place::Memory(range), _) => self.slabs.look(array, |slab| {
+                    let from = range.start + skipped;
+                    if let Some(octets) = slab.get(from..from + own.len()) {
+                        own.copy_from_slice(octets);
+                    }
+                }),
+                (Place::File(at, _), Some(spill)) => spill.read(own, at + skipped as u64)?,
+                // Nothing is in a file that is not there.
+                (Place::File(..), None) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Gives one of the arrays to `take`, piece by piece.
@@ -97,14 +171,13 @@ impl Shelf {
         take: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut buffer = Vec::new();
-        for piece in &self.pieces {
-            match (piece, &self.spill) {
-                (Place::Memory(arrays), _) => {
-                    take(arrays.octets().get(array).copied().unwrap_or_default())?;
-                }
-                (Place::File(places), Some(spill)) => {
-                    let (mut at, length) = places.get(array).copied().unwrap_or_default();
-                    let end = at + length as u64;
+        for place in self.arrays.get(array).into_iter().flatten() {
+            match (place, &self.spill) {
+                (Place::Memory(range), _) => self.slabs.look(array, |slab| {
+                    take(slab.get(range.clone()).unwrap_or_default())
+                })?,
+                (Place::File(at, length), Some(spill)) => {
+                    let (mut at, end) = (*at, at + *length as u64);
                     while at < end {
                         let left = usize::try_from(end - at).unwrap_or(BUFFER);
                         buffer.resize(left.min(BUFFER), 0);
@@ -114,49 +187,28 @@ impl Shelf {
                     }
                 }
                 // Nothing is in a file that is not there.
-                (Place::File(_), None) => {}
+                (Place::File(..), None) => {}
             }
         }
         Ok(())
     }
-}
 
-/// The number of the array of the rest.
-const REST: usize = Arrays::COUNT - 1;
-
-impl Rest for Shelf {
-    fn each(&self, take: &mut dyn FnMut(&[Item])) -> Result<(), String> {
-        let mut aligned: Vec<Item> = Vec::new();
-        let read = self.read_array(REST, &mut |octets| {
-            match bytemuck::try_cast_slice(octets) {
-                Ok(items) => take(items),
-                Err(_) => {
-                    // What was read from a file may stand anywhere in memory.
-                    aligned.clear();
-                    let items = octets.chunks_exact(size_of::<Item>());
-                    aligned.extend(items.map(bytemuck::pod_read_unaligned::<Item>));
-                    take(&aligned);
-                }
-            }
-            Ok(())
-        });
-        read.map_err(|error| error.to_string())
-    }
-}
-
-/// The arrays of a section.
-fn arrays(section: &str) -> &'static [usize] {
-    match ARRAYS.iter().position(|&name| name == section) {
-        Some(0) => &[0],
-        Some(1) => &[1],
-        Some(_) => &[2, 3],
-        None => &[],
+    /// The arrays of a section, if they are here.
+    fn arrays_of(&self, section: &str) -> &'static [usize] {
+        match ARRAYS.iter().position(|&name| name == section) {
+            Some(0) => &[0],
+            Some(1) => &[1],
+            // A small table is not here.
+            Some(2) if self.length_of(REST) > 0 => &[REST],
+            Some(3) => &[2, 3, REST_LINES],
+            _ => &[],
+        }
     }
 }
 
 impl Elsewhere<io::Error> for Shelf {
     fn length(&self, section: &str) -> Option<u64> {
-        let arrays = arrays(section);
+        let arrays = self.arrays_of(section);
         let pieces = arrays.iter().map(|&array| self.length_of(array));
         match arrays {
             [] => None,
@@ -166,7 +218,7 @@ impl Elsewhere<io::Error> for Shelf {
     }
 
     fn read(&self, section: &str, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let arrays = arrays(section);
+        let arrays = self.arrays_of(section);
         for &array in arrays {
             self.read_array(array, take)?;
         }

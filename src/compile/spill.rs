@@ -36,6 +36,11 @@ impl Spill {
         })
     }
 
+    /// How many octets it has.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Appends octets, and tells where they are.
     ///
     /// # Errors

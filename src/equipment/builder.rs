@@ -5,8 +5,8 @@ use thiserror::Error;
 
 use super::bindings::{BoundBuilder, Exceptions};
 use super::bulk::{
-    Assembly, Bundle, Classes, Item, Kept, PARTITIONS, Partition, Plan, Prepared, Refusal,
-    Refusals, Said, Tuple, counted,
+    Assembly, Bundle, Classes, Kept, PARTITIONS, Partition, Plan, Prepared, Refusal,
+    Refusals, Said, Scattered, Tuple, counted,
 };
 use super::device_rules::DeviceRules;
 use super::devices::Devices;
@@ -344,9 +344,10 @@ impl Builder {
         sources.map(|source| source.file.0).collect()
     }
 
-    /// What the rules of single devices are assembled with.
-    pub(crate) fn plan<'a>(&'a self, files: &'a [u32], keeps_lines: bool) -> Plan<'a> {
-        Plan::new(&self.saids.values, &self.terms.values, files, keeps_lines)
+    /// What the rules of single devices are assembled with, of which this is the
+    /// digest; and whether their lines are kept.
+    pub(crate) fn plan<'a>(&'a self, files: &'a [u32], how: (u64, bool)) -> Plan<'a> {
+        Plan::new(&self.saids.values, &self.terms.values, files, how)
     }
 
     /// The file and the list of what is said.
@@ -553,11 +554,14 @@ impl Builder {
     pub fn finish(mut self) -> Snapshot {
         let bundles = self.take_bundles(true);
         let files = self.files_of_sources();
-        let mut plan = self.plan(&files, true);
+        let digests = bundles.iter().map(|bundle| bundle.meta.digest());
+        let digest = digests.fold(0, u64::wrapping_add);
+        let mut plan = self.plan(&files, (digest, true));
         let mut kept = Kept::new(self.device_rules());
         let gather = |partition| {
             let count = bundles.iter().map(|own| own.meta.count(partition)).sum();
-            let mut tuples = Partition::with_room(count);
+            let mut tuples = Partition::default();
+            tuples.make_room(count);
             for bundle in &bundles {
                 tuples.add(bundle.segment(partition));
             }
@@ -571,21 +575,20 @@ impl Builder {
         let counted: Vec<Prepared> = counted.collect();
         let mut assembly = Assembly::rank(&mut plan, &counted);
         let mut counted = counted.into_iter();
-        let mut rest: Vec<Vec<Item>> = Vec::new();
+        let mut rest: Vec<Scattered> = Vec::new();
         for partition in 0..PARTITIONS {
             let mut prepared = match counted.next() {
                 Some(prepared) => prepared,
                 None => plan.prepare(partition, gather(partition)),
             };
             assembly.number(&plan, &mut prepared);
-            let laid_out = plan.lay_out(prepared);
+            let laid_out = plan.lay_out(prepared, &mut Partition::default());
             let mut arrays = assembly.join(&plan, laid_out);
             rest.push(core::mem::take(&mut arrays.rest));
             kept.keep(arrays);
         }
         drop(bundles);
-        // What is in memory can be read.
-        let mut assembled = assembly.finish(&rest).unwrap_or_default();
+        let mut assembled = assembly.finish_here(rest);
         let refusals = core::mem::take(&mut assembled.refusals);
         let devices = kept.fill(assembled, true);
         self.finish_assembled(devices, &refusals)

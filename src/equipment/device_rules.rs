@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use super::Device;
 use super::bulk::Classes;
-use super::devices::{DENSE, Devices, HASHED, Lines};
+use super::devices::{DENSE, Devices, HASHED, Lines, REST};
 use super::stored::{Column, Damage, Flaw, Octets, Parts, Section, octets};
 
 //----------- DeviceRules -----------------------------------------------------
@@ -115,8 +115,9 @@ const MEMBERS: &str = "devices.members";
 /// Where each class ends in it.
 const ENDS: &str = "devices.ends";
 /// The sections of what may be too large for memory while a register is built:
-/// dense and hashed lines, and the line of the list for each place.
-pub(crate) const ARRAYS: [&str; 3] = [DENSE, HASHED, LINES];
+/// dense and hashed lines, those of the rest, and the line of the list for each
+/// place.
+pub(crate) const ARRAYS: [&str; 4] = [DENSE, HASHED, REST, LINES];
 
 /// The line of each place.
 pub(super) const LINES: &str = "devices.lines";
@@ -203,8 +204,17 @@ impl DeviceRules {
     }
 
     /// Puts the arrays in, and the line of each place if lines are known.
-    pub(super) fn fill(&mut self, dense: Lines, hashed: Lines, lines: Option<Octets>) {
+    pub(super) fn fill(
+        &mut self,
+        dense: Lines,
+        hashed: Lines,
+        rest: Option<Lines>,
+        lines: Option<Octets>,
+    ) {
         self.table.fill(dense, hashed);
+        if let Some(rest) = rest {
+            self.table.fill_rest(rest);
+        }
         self.lines = lines.and_then(Column::here);
     }
 }

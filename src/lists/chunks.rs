@@ -5,14 +5,43 @@ use std::io::{ErrorKind, Read};
 use super::lines::{LineError, MAX_LINE};
 
 /// Some lines of a list.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Chunk {
-    /// Them, with their ends.
-    pub(super) text: Vec<u8>,
+    /// Memory for them, of which they take the first part: it is used again for
+    /// other chunks, and never cleared.
+    buffer: Vec<u8>,
+    /// How many octets they have.
+    len: usize,
     /// Whether there are no more.
     pub(super) is_last: bool,
     /// Why there are no more.
     pub(super) error: Option<LineError>,
+}
+
+impl Chunk {
+    /// The lines, with their ends.
+    pub(super) fn text(&self) -> &[u8] {
+        self.buffer.get(..self.len).unwrap_or_default()
+    }
+
+    /// Makes the memory hold so many octets.
+    fn make_room(&mut self, octets: usize) {
+        if self.buffer.len() < octets {
+            self.buffer.resize(octets, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+impl From<Vec<u8>> for Chunk {
+    fn from(text: Vec<u8>) -> Self {
+        Self {
+            len: text.len(),
+            buffer: text,
+            is_last: true,
+            error: None,
+        }
+    }
 }
 
 /// Cuts what is read behind the ends of lines.
@@ -35,51 +64,51 @@ impl<R: Read> Chunks<R> {
         }
     }
 
-    /// The next chunk.
-    pub(super) fn next(&mut self) -> Option<Chunk> {
+    /// The next chunk, in the memory of an old one.
+    pub(super) fn next(&mut self, mut chunk: Chunk) -> Option<Chunk> {
         let mut reader = self.reader.take()?;
-        let mut text = core::mem::take(&mut self.rest);
+        chunk.make_room(self.rest.len().max(self.size));
+        if let Some(start) = chunk.buffer.get_mut(..self.rest.len()) {
+            start.copy_from_slice(&self.rest);
+        }
+        chunk.len = self.rest.len();
+        self.rest.clear();
         // How much of it is known to hold no end of a line.
         let mut searched = 0;
         let mut wanted = self.size;
         loop {
-            let filled = text.len();
-            text.resize(filled.max(wanted), 0);
-            let read = fill(&mut reader, text.get_mut(filled..).unwrap_or_default());
-            let (count, error) = read;
-            text.truncate(filled + count);
-            if error.is_some() || text.len() < wanted {
+            chunk.make_room(wanted);
+            let room = chunk.buffer.get_mut(chunk.len..wanted);
+            let (count, error) = fill(&mut reader, room.unwrap_or_default());
+            chunk.len += count;
+            if error.is_some() || chunk.len < wanted {
                 // A line that was cut by an error is none.
-                let whole = match error.is_some() {
-                    true => end_of_lines(&text, 0).unwrap_or(0),
-                    false => text.len(),
-                };
-                text.truncate(whole);
-                return Some(Chunk {
-                    text,
-                    is_last: true,
-                    error,
-                });
+                if error.is_some() {
+                    chunk.len = end_of_lines(chunk.text(), 0).unwrap_or(0);
+                }
+                chunk.is_last = true;
+                chunk.error = error;
+                return Some(chunk);
             }
-            match end_of_lines(&text, searched) {
+            match end_of_lines(chunk.text(), searched) {
                 Some(end) => {
-                    self.rest = text.split_off(end);
+                    let rest = chunk.text().get(end..).unwrap_or_default();
+                    self.rest.extend_from_slice(rest);
+                    chunk.len = end;
                     break;
                 }
                 // Too long for a line, as the reader of lines will find.
-                None if text.len() > MAX_LINE + 2 => break,
+                None if chunk.len > MAX_LINE + 2 => break,
                 None => {
-                    searched = text.len();
-                    wanted = text.len() + self.size;
+                    searched = chunk.len;
+                    wanted = chunk.len + self.size;
                 }
             }
         }
         self.reader = Some(reader);
-        Some(Chunk {
-            text,
-            is_last: false,
-            error: None,
-        })
+        chunk.is_last = false;
+        chunk.error = None;
+        Some(chunk)
     }
 }
 
@@ -127,11 +156,14 @@ mod tests {
             for size in [1, 2, 7, 64, 1000] {
                 let text = &text[..length];
                 let mut chunks = Chunks::new(text, size);
-                let mut all = Vec::new();
-                while let Some(chunk) = chunks.next() {
+                let mut all = Vec::<u8>::new();
+                // What an old chunk held is no part of the next.
+                let mut old = Chunk::from(vec![b'#'; 10]);
+                while let Some(chunk) = chunks.next(old) {
                     assert!(chunk.error.is_none());
-                    assert!(chunk.is_last || chunk.text.ends_with(b"\n"));
-                    all.extend(chunk.text);
+                    assert!(chunk.is_last || chunk.text().ends_with(b"\n"));
+                    all.extend(chunk.text());
+                    old = chunk;
                 }
                 assert_eq!(all, text, "{length} {size}");
             }
@@ -141,7 +173,7 @@ mod tests {
     #[test]
     fn a_line_without_end_is_not_gathered() {
         let mut chunks = Chunks::new(std::io::repeat(b'9'), 1000);
-        let chunk = chunks.next().unwrap();
-        assert!(chunk.text.len() > MAX_LINE && chunk.text.len() < MAX_LINE + 2000);
+        let chunk = chunks.next(Chunk::default()).unwrap();
+        assert!(chunk.text().len() > MAX_LINE && chunk.text().len() < MAX_LINE + 2000);
     }
 }

@@ -278,16 +278,17 @@ impl<'a> Feed<'a> {
     }
 
     /// Adds the rules of single devices of a file which stand behind a line, and
-    /// whose own lines are counted from there.
+    /// whose own lines are counted from there. Memory that may be used for others
+    /// comes back.
     pub(crate) fn bundle(
         &mut self,
         file: usize,
         before: u64,
         mut bundle: Bundle,
         sayings: &[Saying],
-    ) -> Result<(), BuildError> {
+    ) -> Result<Option<Bundle>, BuildError> {
         if bundle.meta.len() == 0 {
-            return Ok(());
+            return Ok(Some(bundle));
         }
         let place = self.place(At { file, line: 0 })?;
         let numbers = sayings.iter().map(|saying| {
@@ -302,7 +303,8 @@ impl<'a> Feed<'a> {
         bundle.meta.translate(&numbers);
         bundle.meta.move_lines(before);
         self.builder.bundle(place.0, bundle);
-        self.flow(false)
+        self.flow(false)?;
+        Ok(self.heap.take_spare())
     }
 
     /// Adds what was counted of lines of a file that stand behind a line.

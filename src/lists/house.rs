@@ -18,14 +18,15 @@ use std::thread;
 use super::chunks::{Chunk, Chunks};
 use super::feed::{At, Feed, Stop, Target};
 use super::lines::{LineError, Lines, MAX_LINE};
-use super::scan::{Found, Scan, Scanned};
+use super::scan::{Desk, Found, Scan, Scanned};
 use super::source::plain;
 use super::table::{Header, Row};
+use crate::equipment::bulk::Bundle;
 
-/// Bytes of a chunk: a few hundred thousand lines at most, so that what is made
-/// of it stays near the processor, and enough of them that handing it over does
-/// not count.
-const CHUNK: usize = 4 << 20;
+/// Bytes of a chunk: a hundred thousand lines or so, so that what is made of it
+/// stays near the processor, and enough of them that handing it over does not
+/// count.
+const CHUNK: usize = 2 << 20;
 
 /// Reads a file of the house format.
 ///
@@ -78,50 +79,63 @@ fn read_body(
 ) -> Result<(), Stop> {
     let threads = merge.feed.threads();
     // Most files are shorter than a chunk, and not worth a thread.
-    let first = chunks.next();
+    let first = chunks.next(Chunk::default());
     if threads < 2 || first.as_ref().is_none_or(|first| first.is_last) {
+        let mut desk = Desk::default();
         let mut next = first;
-        while let Some(chunk) = next {
-            merge.add(scan.read(&chunk), chunk)?;
-            next = chunks.next();
+        while let Some(mut chunk) = next {
+            let scanned = scan.read(chunk.text(), &mut desk);
+            desk.spare = merge.add(scanned, chunk.error.take())?;
+            next = chunks.next(chunk);
         }
         return Ok(());
     }
     let chunks = Mutex::new((0u64, first, chunks));
+    let spares = Mutex::new(Vec::new());
     thread::scope(|scope| {
-        let (sender, receiver) = mpsc::sync_channel::<(u64, Scanned, Chunk)>(threads);
+        let (sender, receiver) = mpsc::sync_channel::<(u64, Scanned, _)>(threads);
         for _ in 0..threads {
             let sender = sender.clone();
-            scope.spawn(|| {
-                let sender = sender;
+            let (chunks, spares) = (&chunks, &spares);
+            scope.spawn(move || {
+                let mut desk = Desk::default();
+                let mut old = Chunk::default();
                 loop {
                     let mut source = chunks.lock().unwrap_or_else(PoisonError::into_inner);
                     let (number, first, chunks) = &mut *source;
-                    let Some(chunk) = first.take().or_else(|| chunks.next()) else {
+                    let Some(mut chunk) = first.take().or_else(|| chunks.next(old)) else {
                         return;
                     };
                     let own = *number;
                     *number += 1;
                     drop(source);
-                    let scanned = scan.read(&chunk);
+                    let scanned = scan.read(chunk.text(), &mut desk);
                     // Nobody wants it when reading has stopped.
-                    if sender.send((own, scanned, chunk)).is_err() {
+                    if sender.send((own, scanned, chunk.error.take())).is_err() {
                         return;
                     }
+                    desk.spare = spares.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                    old = chunk;
                 }
             });
         }
         drop(sender);
         let mut waiting = BTreeMap::new();
         let mut next = 0;
-        for (number, scanned, chunk) in &receiver {
-            waiting.insert(number, (scanned, chunk));
-            while let Some((scanned, chunk)) = waiting.remove(&next) {
+        for (number, scanned, error) in &receiver {
+            waiting.insert(number, (scanned, error));
+            while let Some((scanned, error)) = waiting.remove(&next) {
                 next += 1;
-                if let Err(stop) = merge.add(scanned, chunk) {
-                    // Whoever waits for room to send is told.
-                    drop(receiver);
-                    return Err(stop);
+                match merge.add(scanned, error) {
+                    Ok(spare) => {
+                        let mut spares = spares.lock().unwrap_or_else(PoisonError::into_inner);
+                        spares.extend(spare);
+                    }
+                    Err(stop) => {
+                        // Whoever waits for room to send is told.
+                        drop(receiver);
+                        return Err(stop);
+                    }
                 }
             }
         }
@@ -144,14 +158,19 @@ struct Merge<'a, 'f> {
 }
 
 impl Merge<'_, '_> {
-    /// Adds what was found in the next chunk.
-    fn add(&mut self, scanned: Scanned, chunk: Chunk) -> Result<(), Stop> {
+    /// Adds what was found in the next chunk, where reading ended if there was an
+    /// error. What memory of it is not needed any more comes back.
+    fn add(
+        &mut self,
+        scanned: Scanned,
+        error: Option<LineError>,
+    ) -> Result<Option<Bundle>, Stop> {
         let Self { file, feed, .. } = self;
         let file = *file;
         let before = self.lines;
         self.lines += scanned.lines;
         self.bytes += scanned.bytes;
-        feed.bundle(file, before, scanned.bundle, &scanned.saids)?;
+        let spare = feed.bundle(file, before, scanned.bundle, &scanned.saids)?;
         feed.tally(file, before, &scanned.tally);
         for (line, found) in scanned.found {
             let at = At {
@@ -166,9 +185,8 @@ impl Merge<'_, '_> {
                 }
             }
         }
-        let error = scanned.stop.or(chunk.error);
-        match error {
-            None => Ok(()),
+        match scanned.stop.or(error) {
+            None => Ok(spare),
             Some(error) => Err(stop(&error, file, self.lines, feed)),
         }
     }
@@ -228,7 +246,7 @@ pub(crate) fn stop(error: &LineError, file: usize, line: u64, feed: &Feed<'_>) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compile::{Budget, Heap, Keeper, Progress, assemble};
+    use crate::compile::{Budget, Heap, Keeper, Ledger, Progress, assemble};
     use crate::equipment::{Builder, Status};
     use crate::lists::ListReport;
     use crate::lists::feed::Watch;
@@ -256,6 +274,7 @@ mod tests {
             memory: 1 << 20,
             dir: std::env::temp_dir(),
             threads,
+            ledger: Ledger::default(),
         });
         let list = builder.list("l", Status::Blacklisted).unwrap();
         let mut report = ListReport::new("l", false, 0);
@@ -269,7 +288,7 @@ mod tests {
         heap.finish().unwrap();
         let files = builder.files_of_sources();
         let mut keeper = Keeper::memory(&heap);
-        let plan = builder.plan(&files, true);
+        let plan = builder.plan(&files, (heap.digest(), true));
         let mut assembled = assemble(plan, heap, &mut keeper, &Progress::default()).unwrap();
         let refusals = core::mem::take(&mut assembled.refusals);
         let kept = keeper.kept.unwrap();

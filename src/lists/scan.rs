@@ -11,7 +11,6 @@ use rustc_hash::FxHashMap;
 use crate::equipment::bulk::{Bundle, Tuple};
 use crate::equipment::{CheckDigit, Imei, Scope, Status, Validity};
 
-use super::chunks::Chunk;
 use super::digits::{self, Digits};
 use super::entry::{Entry, What};
 use super::feed::{At, Draft, Feed, Refusal, Target};
@@ -159,6 +158,16 @@ pub(super) struct Scan<'a> {
     simple: Option<Simple>,
 }
 
+/// What whoever scans chunk after chunk uses again: memory that is new has to be
+/// cleared by the system first, which takes as long as to scan.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    /// For rules of single devices.
+    tuples: Vec<Tuple>,
+    /// For what is made of them.
+    pub(super) spare: Option<Bundle>,
+}
+
 /// What simple lines have.
 #[derive(Clone, Copy, Debug)]
 struct Simple {
@@ -190,11 +199,13 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Scans a chunk.
-    pub(super) fn read(&self, chunk: &Chunk) -> Scanned {
+    /// Scans the lines of a chunk.
+    pub(super) fn read(&self, text: &[u8], desk: &mut Desk) -> Scanned {
+        let mut tuples = core::mem::take(&mut desk.tuples);
+        tuples.clear();
         let mut scanner = Scanner {
             scan: self,
-            tuples: Vec::with_capacity(chunk.text.len() / 15),
+            tuples,
             sayings: Sayings::default(),
             tally: Tally::default(),
             found: Vec::new(),
@@ -202,7 +213,7 @@ impl<'a> Scan<'a> {
             line: Vec::new(),
             last: (0..0, 0..0, None),
         };
-        let (lines, bytes, stop) = scanner.read(&chunk.text);
+        let (lines, bytes, stop) = scanner.read(text);
         let Scanner {
             tuples,
             sayings,
@@ -211,10 +222,12 @@ impl<'a> Scan<'a> {
             ..
         } = scanner;
         let table = (0u32..).take(sayings.all.len()).collect();
+        let bundle = Bundle::pack(&tuples, table, desk.spare.take().unwrap_or_default());
+        desk.tuples = tuples;
         Scanned {
             lines,
             bytes,
-            bundle: Bundle::pack(&tuples, table),
+            bundle,
             saids: sayings.all,
             tally,
             found,
@@ -586,8 +599,8 @@ mod tests {
             let list = builder.list("l", Status::Blacklisted).unwrap();
             let scan = Scan::new(&header, Target::Rules(list, Status::Blacklisted));
             let general = Scan { simple: None, ..scan };
-            let chunk = Chunk { text, is_last: true, error: None };
-            let (own, expected) = (scan.read(&chunk), general.read(&chunk));
+            let mut desk = Desk::default();
+            let (own, expected) = (scan.read(&text, &mut desk), general.read(&text, &mut desk));
             prop_assert_eq!(format!("{own:?}"), format!("{expected:?}"));
         }
     }

@@ -6,10 +6,13 @@ use super::resolve::{Catalogue, Refusal, Refusals, Resolved, Said};
 use super::sort::{Partition, Sorted};
 use crate::equipment::Terms;
 use crate::equipment::device_rules::DeviceRules;
-use crate::equipment::devices::{Arrays, DevicesBuilder, Joiner, Piece, Rest};
+use crate::equipment::devices::{
+    Arrays, DevicesBuilder, Item, Joiner, Piece, Rest, Scattered, Sketch,
+};
 
-/// What the bijections of the table begin with: any number will do, and the
-/// same one makes the same table of the same devices.
+/// What the bijections of the table begin with, together with the digest of all
+/// devices: any number will do, and the same one makes the same table of the same
+/// devices.
 const SEED: u64 = 0x5713_a1e1;
 
 /// How many tuples are looked at to know which classes are common. A class that
@@ -26,6 +29,9 @@ pub(crate) struct Plan<'a> {
     catalogue: Catalogue<'a>,
     /// Whether the line of each device is kept.
     keeps_lines: bool,
+    /// What the bijections of the table begin with. It depends on the devices, so
+    /// that nobody knows it who has not chosen all of them yet.
+    seed: u64,
     /// The classes of which one thing is said, once they are ranked.
     ranks: Ranks,
 }
@@ -38,7 +44,8 @@ pub(crate) struct Plan<'a> {
 /// 2. `prepare` the others, and of each partition [`number`](Self::number) its
 ///    classes, [`lay_out`](Plan::lay_out) it, [`join`](Self::join) it, and keep
 ///    the arrays that this gives;
-/// 3. [`finish`](Self::finish).
+/// 3. [`sketch`](Self::sketch) the table of the rest, and fill its parts;
+/// 4. [`finish`](Self::finish).
 #[derive(Debug)]
 pub(crate) struct Assembly {
     /// See [`Several`].
@@ -108,7 +115,7 @@ impl<'a> Plan<'a> {
         saids: &'a [Said],
         terms: &'a [Terms],
         files: &'a [u32],
-        keeps_lines: bool,
+        (digest, keeps_lines): (u64, bool),
     ) -> Self {
         Self {
             catalogue: Catalogue {
@@ -117,6 +124,7 @@ impl<'a> Plan<'a> {
                 files,
             },
             keeps_lines,
+            seed: SEED.wrapping_add(digest),
             ranks: Ranks::default(),
         }
     }
@@ -134,8 +142,8 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Lays the devices of a partition out.
-    pub(crate) fn lay_out(&self, prepared: Prepared) -> LaidOut {
+    /// Lays the devices of a partition out; its memory may be used for another.
+    pub(crate) fn lay_out(&self, prepared: Prepared, memory: &mut Partition) -> LaidOut {
         let Prepared {
             partition,
             sorted,
@@ -143,7 +151,7 @@ impl<'a> Plan<'a> {
             classes,
             more,
         } = prepared;
-        let mut builder = DevicesBuilder::with_lines(SEED, self.keeps_lines);
+        let mut builder = DevicesBuilder::with_lines(self.seed, self.keeps_lines);
         builder.expect(sorted.len());
         let mut more_lines = Vec::new();
         let mut lines = resolved.lines.iter();
@@ -173,6 +181,7 @@ impl<'a> Plan<'a> {
                 }
             }
         }
+        *memory = sorted.into_memory();
         LaidOut {
             piece: builder.into_piece(),
             more_lines,
@@ -195,7 +204,7 @@ impl Assembly {
             more: 0,
             more_lines: Vec::new(),
             refusals: Refusals::default(),
-            joiner: Joiner::new(SEED, plan.keeps_lines),
+            joiner: Joiner::new(plan.seed, plan.keeps_lines),
         }
     }
 
@@ -232,13 +241,38 @@ impl Assembly {
         self.joiner.join(laid_out.piece)
     }
 
-    /// The rules; `rest` is that of the arrays that were given back.
+    /// What the table of the rest is to be like, if there is to be one.
+    pub(crate) fn sketch(&self) -> Option<Sketch> {
+        self.joiner.sketch()
+    }
+
+    /// Devices of the rest that have no class in its table.
+    pub(crate) fn large(&self) -> &[Item] {
+        self.joiner.large()
+    }
+
+    /// The rules with the table of the rest, which is in memory.
+    pub(in crate::equipment) fn finish_here(self, rest: Vec<Scattered>) -> Assembled {
+        let (table, lines) = self.joiner.finish_here(rest);
+        Assembled {
+            rules: DeviceRules::new(table, self.several.classes, self.more_lines),
+            lines,
+            refusals: self.refusals,
+        }
+    }
+
+    /// The rules. If there is a table of the rest, it comes with what has no room
+    /// in it; otherwise `rest` is that of the arrays that were given back.
     ///
     /// # Errors
     ///
     /// If that cannot be read.
-    pub(crate) fn finish(self, rest: &dyn Rest) -> Result<Assembled, String> {
-        let (table, lines) = self.joiner.finish(rest)?;
+    pub(crate) fn finish(
+        self,
+        table: Option<(Sketch, Vec<Item>)>,
+        rest: &dyn Rest,
+    ) -> Result<Assembled, String> {
+        let (table, lines) = self.joiner.finish(table, rest)?;
         let mut more_lines = self.more_lines;
         more_lines.shrink_to_fit();
         Ok(Assembled {

@@ -2,7 +2,7 @@
 
 use super::assembly::Assembled;
 use crate::equipment::device_rules::DeviceRules;
-use crate::equipment::devices::{Arrays, Lines};
+use crate::equipment::devices::{Arrays, Filled, Lines, Sketch};
 use crate::equipment::stored::Octets;
 
 /// Octets of lines that a device takes at most, for addresses to be set aside;
@@ -16,10 +16,14 @@ pub(crate) struct Kept {
     dense: Lines,
     /// The hashed lines.
     hashed: Lines,
-    /// The lines of lists for places in the former, piece by piece.
+    /// Those of the rest, if its table is kept here.
+    rest: Option<Lines>,
+    /// The lines of lists for places in the dense ones, piece by piece.
     dense_lines: Vec<Vec<u32>>,
-    /// The same of the latter.
+    /// The same of the hashed ones.
     hashed_lines: Vec<Vec<u32>>,
+    /// The same of those of the rest, bucket by bucket.
+    rest_lines: Vec<Vec<u32>>,
 }
 
 impl Kept {
@@ -30,17 +34,41 @@ impl Kept {
         Self {
             dense: Lines::with_room(room),
             hashed: Lines::with_room(room),
+            rest: None,
             dense_lines: Vec::new(),
             hashed_lines: Vec::new(),
+            rest_lines: Vec::new(),
         }
     }
 
-    /// Keeps the arrays of the next piece.
+    /// Keeps the arrays of the next piece, but for the rest.
     pub(crate) fn keep(&mut self, arrays: Arrays) {
         self.dense.append(&arrays.dense);
         self.hashed.append(&arrays.hashed);
         self.dense_lines.push(arrays.dense_lines);
         self.hashed_lines.push(arrays.hashed_lines);
+    }
+
+    /// Begins the table of the rest.
+    pub(crate) fn begin_rest(&mut self, sketch: &Sketch) {
+        self.rest = Some(Lines::with_room(sketch.lines()));
+        self.rest_lines.clear();
+    }
+
+    /// Keeps what the next bucket has filled of it.
+    pub(crate) fn keep_part(&mut self, filled: Filled) {
+        self.rest.get_or_insert_default().append(&filled.lines);
+        self.rest_lines.push(filled.list_lines);
+    }
+
+    /// What a bucket has filled.
+    pub(crate) fn part(&self, bucket: usize, sketch: &Sketch) -> Filled {
+        let lines = bucket * sketch.part()..(bucket + 1) * sketch.part();
+        Filled {
+            lines: (self.rest.as_ref().and_then(|rest| rest.get(lines))).map_or_else(Vec::new, <[_]>::to_vec),
+            list_lines: self.rest_lines.get(bucket).cloned().unwrap_or_default(),
+            ..Filled::default()
+        }
     }
 
     /// The rules with them.
@@ -52,7 +80,8 @@ impl Kept {
         self.hashed.shrink();
         let lines = keeps_lines.then(|| {
             let pieces = self.dense_lines.into_iter().chain(self.hashed_lines);
-            let pieces: Vec<Vec<u32>> = pieces.chain([lines]).collect();
+            let pieces = pieces.chain(self.rest_lines).chain([lines]);
+            let pieces: Vec<Vec<u32>> = pieces.collect();
             let count: usize = pieces.iter().map(Vec::len).sum();
             let mut all = Octets::zeroed(count * size_of::<u32>());
             let mut at = 0;
@@ -67,7 +96,7 @@ impl Kept {
             }
             all
         });
-        rules.fill(self.dense, self.hashed, lines);
+        rules.fill(self.dense, self.hashed, self.rest, lines);
         rules
     }
 }

@@ -7,7 +7,7 @@ const RADIX_MIN: usize = 2048;
 
 /// Bits of the digits that words are sorted by: four of them are a key, and a
 /// thousand places to write to at once stay in the cache.
-const DIGIT_BITS: u32 = 10;
+const DIGIT_BITS: u32 = KEY_BITS.div_ceil(4);
 /// How many digits a key has.
 const DIGITS: usize = KEY_BITS.div_ceil(DIGIT_BITS) as usize;
 /// How many values a digit has.
@@ -27,16 +27,15 @@ pub(crate) struct Partition {
     saids: Vec<u32>,
     /// What the first bundle says.
     only: Option<u32>,
+    /// Memory as large as that of the words, for sorting them.
+    other: Vec<u64>,
 }
 
 impl Partition {
-    /// No tuples yet, with room for so many.
-    pub(crate) fn with_room(tuples: usize) -> Self {
-        Self {
-            words: Vec::with_capacity(tuples),
-            lines: Vec::with_capacity(tuples),
-            ..Self::default()
-        }
+    /// Makes room for so many tuples.
+    pub(crate) fn make_room(&mut self, tuples: usize) {
+        self.words.reserve(tuples);
+        self.lines.reserve(tuples);
     }
 
     /// Adds tuples that were loaded behind those before.
@@ -49,7 +48,7 @@ impl Partition {
         if before == 0 {
             self.only = said;
         } else if self.saids.is_empty() && said != self.only {
-            self.saids = vec![self.only.unwrap_or_default(); before];
+            self.saids.resize(before, self.only.unwrap_or_default());
         }
         let is_uniform = self.saids.is_empty() && said.is_some() && said == self.only;
         let Self {
@@ -77,6 +76,7 @@ impl Partition {
             lines,
             saids,
             only,
+            mut other,
         } = self;
         let mut numbers = Vec::new();
         if words.len() as u64 > LOW + 1 {
@@ -90,7 +90,7 @@ impl Partition {
         } else if words.len() < RADIX_MIN {
             words.sort_unstable();
         } else {
-            words = sorted_by_digits(words);
+            sort_by_digits(&mut words, &mut other);
         }
         Sorted {
             words,
@@ -98,24 +98,26 @@ impl Partition {
             lines,
             saids,
             only: only.unwrap_or_default(),
+            other,
         }
     }
 }
 
-/// Sorts words by their keys, digit by digit, the lowest first.
-fn sorted_by_digits(mut words: Vec<u64>) -> Vec<u64> {
+/// Sorts words by their keys, digit by digit, the lowest first, with memory for
+/// as many others.
+fn sort_by_digits(words: &mut Vec<u64>, other: &mut Vec<u64>) {
     let digit = |word: u64, number: usize| {
         (word >> (LOW_BITS + DIGIT_BITS * number as u32)) as usize & (DIGIT - 1)
     };
-    let mut counts = vec![[0u32; DIGIT]; DIGITS];
-    for &word in &words {
+    let mut counts = [[0u32; DIGIT]; DIGITS];
+    for &word in &*words {
         for (number, counts) in counts.iter_mut().enumerate() {
             if let Some(count) = counts.get_mut(digit(word, number)) {
                 *count += 1;
             }
         }
     }
-    let mut other = vec![0; words.len()];
+    other.resize(words.len(), 0);
     for (number, counts) in counts.iter_mut().enumerate() {
         if counts.iter().any(|&count| count as usize == words.len()) {
             continue;
@@ -124,7 +126,7 @@ fn sorted_by_digits(mut words: Vec<u64>) -> Vec<u64> {
         for count in counts.iter_mut() {
             next += core::mem::replace(count, next);
         }
-        for &word in &words {
+        for &word in &*words {
             if let Some(next) = counts.get_mut(digit(word, number)) {
                 if let Some(place) = other.get_mut(*next as usize) {
                     *place = word;
@@ -132,9 +134,8 @@ fn sorted_by_digits(mut words: Vec<u64>) -> Vec<u64> {
                 *next += 1;
             }
         }
-        core::mem::swap(&mut words, &mut other);
+        core::mem::swap(words, other);
     }
-    words
 }
 
 //----------- Sorted ----------------------------------------------------------
@@ -152,9 +153,33 @@ pub(crate) struct Sorted {
     saids: Vec<u32>,
     /// What all say otherwise.
     only: u32,
+    /// See [`Partition`].
+    other: Vec<u64>,
 }
 
 impl Sorted {
+    /// The memory of it, for another partition.
+    pub(super) fn into_memory(self) -> Partition {
+        let Self {
+            mut words,
+            mut lines,
+            mut saids,
+            mut other,
+            ..
+        } = self;
+        words.clear();
+        lines.clear();
+        saids.clear();
+        other.truncate(words.capacity());
+        Partition {
+            words,
+            lines,
+            saids,
+            only: None,
+            other,
+        }
+    }
+
     /// How many tuples there are.
     pub(super) fn len(&self) -> usize {
         self.words.len()
@@ -214,7 +239,9 @@ mod tests {
                 .collect();
             let mut expected = words.clone();
             expected.sort_unstable();
-            assert_eq!(sorted_by_digits(words), expected);
+            let mut words = words;
+            sort_by_digits(&mut words, &mut Vec::new());
+            assert_eq!(words, expected);
         }
     }
 }

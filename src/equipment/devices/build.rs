@@ -2,9 +2,8 @@
 //!
 //! The devices of a TAC come together and in ascending order, so that one TAC is
 //! decided and laid out at a time and nothing else is kept of it. Only the
-//! devices of TACs without a structure of their own, 16 octets each, wait for the
-//! end, as their table is cut by how many they are; at its peak a builder has
-//! these, the finished lines and that table.
+//! devices of TACs without a structure of their own, 8 octets each, wait for the
+//! end, as their table is cut by how many they are ([`rest`](super::rest)).
 //!
 //! A register that does not fit in memory is built piece by piece, each of some
 //! TACs; what is large of a piece is put elsewhere at once ([`Joiner`]).
@@ -13,10 +12,11 @@ use bytemuck::{Pod, Zeroable};
 
 use super::directory::{Dense, Directory, Entry, Extent};
 use super::exact::{Exact, Load};
-use super::line::{Cells, Layout, Line, Slots16, Slots24, Slots28, Slots32};
+use super::line::{Cells, Layout, Line, Slots16};
 use super::mix::{Mix, Seeds};
 use super::pages::Lines;
-use super::quotient::{self, Geometry, Inserted, Table, class_bits, classes, overflow_limit};
+use super::quotient::{self, Geometry, Inserted, class_bits, classes, overflow_limit};
+use super::rest::{self, BUCKETS, ByBits, EXACT_COST, Filled, LARGE, Rest, Scattered, Sketch};
 use super::table::{self, CELLS_MAX, CHUNK_LINES, Chunk, Devices, MIXES, SERIAL_BITS, SERIALS};
 
 /// How many devices a hashed line is meant to have: with 24 of 31 slots one
@@ -27,9 +27,6 @@ const HASHED_FILL: u64 = 24;
 /// The fewest lines of a hashed TAC: with less, a slot has no room for two
 /// classes.
 const HASHED_MIN: u64 = 64;
-
-/// Octets that a device costs in the exact table.
-const EXACT_COST: u64 = 11;
 
 /// Octets that a device costs in the table of the rest; it depends on them all,
 /// but this is near enough to choose.
@@ -51,12 +48,20 @@ pub struct DevicesBuilder {
     seed: u64,
     /// Whether the number that comes with each device is kept.
     keeps_lines: bool,
+    /// Lines to set addresses aside for.
+    expected: usize,
     /// Those of the present TAC.
     tac: Vec<Serial>,
     /// The present TAC.
     current: u32,
     /// As of [`Devices`].
     mixes: [Mix<SERIAL_BITS>; MIXES],
+    /// What scatters the devices of TACs without structures.
+    rest_mix: Mix<47>,
+    /// These, as words.
+    rest: Vec<u64>,
+    /// The lines of the list for them, if lines are kept.
+    rest_lines: Vec<u32>,
     /// What has been laid out.
     piece: Piece,
 }
@@ -95,6 +100,10 @@ pub(in crate::equipment) struct Piece {
     arrays: Arrays,
     /// What has no room elsewhere.
     exact: Vec<Item>,
+    /// Devices of TACs without structures whose classes do not fit in words.
+    large: Vec<Item>,
+    /// How many devices of TACs without structures there are.
+    by_bits: ByBits,
     /// How many devices there are.
     len: usize,
 }
@@ -112,59 +121,21 @@ pub(crate) struct Arrays {
     /// The same for `hashed`.
     pub(in crate::equipment) hashed_lines: Vec<u32>,
     /// The devices of TACs without structures.
-    pub(in crate::equipment) rest: Vec<Item>,
-}
-
-/// The devices of TACs without structures, wherever they are, in the order of
-/// the pieces.
-pub(crate) trait Rest {
-    /// Gives them to `take`, some at a time.
-    ///
-    /// # Errors
-    ///
-    /// If they cannot be read.
-    fn each(&self, take: &mut dyn FnMut(&[Item])) -> Result<(), String>;
-}
-
-impl Rest for Vec<Vec<Item>> {
-    fn each(&self, take: &mut dyn FnMut(&[Item])) -> Result<(), String> {
-        self.iter().for_each(|items| take(items));
-        Ok(())
-    }
-}
-
-/// What is counted of the devices of a TAC to choose its structure.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    /// Lines with cells of each kind.
-    lines: [u64; Cells::ALL.len()],
-    /// Devices whose classes do not fit these.
-    lost: [u64; Cells::ALL.len()],
-    /// Devices whose classes do not fit slots.
-    lost_hashed: u64,
+    pub(crate) rest: Scattered,
 }
 
 impl Arrays {
-    /// How many there are.
-    pub(crate) const COUNT: usize = 5;
+    /// How many there are, but for the rest.
+    pub(crate) const COUNT: usize = 4;
 
-    /// Takes out what is needed again before the register is whole, as arrays.
-    pub(crate) fn take_rest(&mut self) -> Self {
-        Self {
-            rest: core::mem::take(&mut self.rest),
-            ..Self::default()
-        }
-    }
-
-    /// The octets of each: dense and hashed lines, the lines of the list for the
-    /// places in them, and the devices of TACs without structures.
+    /// The octets of each: dense and hashed lines, and the lines of the list for
+    /// the places in them.
     pub(crate) fn octets(&self) -> [&[u8]; Self::COUNT] {
         [
             bytemuck::cast_slice::<Line, u8>(&self.dense),
             bytemuck::cast_slice::<Line, u8>(&self.hashed),
             bytemuck::cast_slice(&self.dense_lines),
             bytemuck::cast_slice(&self.hashed_lines),
-            bytemuck::cast_slice(&self.rest),
         ]
     }
 }
@@ -176,6 +147,7 @@ impl DevicesBuilder {
         Self {
             seed,
             mixes: mixes(seed),
+            rest_mix: rest_mix(seed),
             ..Self::default()
         }
     }
@@ -191,12 +163,7 @@ impl DevicesBuilder {
     /// Sets addresses aside for so many devices. It costs no memory before they
     /// come, and nothing has to be moved when they do.
     pub fn expect(&mut self, devices: usize) {
-        let room = devices.saturating_mul(REST_COST as usize) / LINE as usize;
-        let arrays = &mut self.piece.arrays;
-        if arrays.dense.is_empty() && arrays.hashed.is_empty() {
-            arrays.dense = Lines::with_room(room);
-            arrays.hashed = Lines::with_room(room);
-        }
+        self.expected = devices.saturating_mul(REST_COST as usize) / LINE as usize;
     }
 
     /// Adds a device with its class, from 1; devices of a TAC come in ascending
@@ -241,7 +208,8 @@ impl DevicesBuilder {
         own.hashed.append(&arrays.hashed);
         own.dense_lines.extend(arrays.dense_lines);
         own.hashed_lines.extend(arrays.hashed_lines);
-        own.rest.extend(arrays.rest);
+        self.rest.extend(other.rest);
+        self.rest_lines.extend(other.rest_lines);
     }
 
     /// What has been collected, for a [`Joiner`].
@@ -250,6 +218,7 @@ impl DevicesBuilder {
         let arrays = &mut self.piece.arrays;
         arrays.dense.shrink();
         arrays.hashed.shrink();
+        arrays.rest = Scattered::of(&self.rest, &self.rest_lines);
         self.piece
     }
 
@@ -261,32 +230,49 @@ impl DevicesBuilder {
         }
         let count = devices.len() as u64;
         let lines = count.div_ceil(HASHED_FILL);
-        let geometry = Geometry::<SERIAL_BITS>::new(lines);
-        let bits = class_bits::<Slots16>(geometry.remainder_bits());
-        let tally = Tally::of(&devices, bits);
-        let costs = tally.lines.iter().zip(&tally.lost).zip(Cells::ALL);
-        let costs = costs.map(|((&lines, lost), cells)| {
-            let cost = lines * LINE + lost * EXACT_COST;
-            (cost, cells, lines)
-        });
-        let least = costs.min_by_key(|cost| cost.0);
-        let (dense, cells, dense_lines) = least.unwrap_or((u64::MAX, Cells::ALL[0], 0));
         let hashed = match lines >= HASHED_MIN {
-            true => lines * LINE + tally.lost_hashed * EXACT_COST,
+            true => lines * LINE + lost_in_slots(&devices, lines) * EXACT_COST,
             false => u64::MAX,
         };
         let rest = count * REST_COST;
+        // The least that cells can cost: most TACs with few devices need not be
+        // looked at any closer.
+        let smallest = lines_of_cells(&devices, Cells::ALL[0]);
+        let (dense, cells, dense_lines) = match smallest * LINE <= hashed.min(rest) {
+            true => cheapest_cells(&devices, smallest),
+            false => (u64::MAX, Cells::ALL[0], 0),
+        };
         if dense <= hashed && dense <= rest {
             self.finish_dense(&devices, cells, dense_lines);
         } else if hashed <= rest {
             self.finish_hashed(&devices, lines);
         } else {
-            let base = u64::from(self.current) * SERIALS;
-            let items = devices.iter().map(|device| device.item(base));
-            self.piece.arrays.rest.extend(items);
+            self.leave_to_rest(&devices);
         }
         self.tac = devices;
         self.tac.clear();
+    }
+
+    /// Leaves the present TAC to the rest.
+    fn leave_to_rest(&mut self, devices: &[Serial]) {
+        let base = u64::from(self.current) * SERIALS;
+        for device in devices {
+            let key = base + u64::from(device.serial);
+            self.rest.push(rest::word(self.rest_mix, key, device.class));
+        }
+        if self.keeps_lines {
+            (self.rest_lines).extend(devices.iter().map(|device| device.line));
+        }
+        let by_bits = &mut self.piece.by_bits;
+        // Most TACs have devices of one class only.
+        let first = devices.first().map_or(1, |device| device.class);
+        if devices.iter().all(|device| device.class == first) {
+            by_bits.add(first, devices.len() as u64);
+        } else {
+            devices.iter().for_each(|device| by_bits.add(device.class, 1));
+        }
+        let large = devices.iter().filter(|device| u64::from(device.class) >= LARGE);
+        self.piece.large.extend(large.map(|device| device.item(base)));
     }
 
     /// Lays the present TAC out in cells, which have so many lines.
@@ -318,6 +304,9 @@ impl DevicesBuilder {
     /// Adds so many dense lines.
     fn extend_dense(&mut self, count: usize) {
         let arrays = &mut self.piece.arrays;
+        if arrays.dense.is_empty() {
+            arrays.dense = Lines::with_room(self.expected);
+        }
         arrays.dense.extend(count);
         if self.keeps_lines {
             (arrays.dense_lines).resize(arrays.dense.len() * CELLS_MAX, 0);
@@ -393,6 +382,9 @@ impl DevicesBuilder {
             ..
         } = &mut self.piece;
         let base = arrays.hashed.len();
+        if base == 0 {
+            arrays.hashed = Lines::with_room(self.expected);
+        }
         arrays.hashed.extend(lines as usize);
         if self.keeps_lines {
             (arrays.hashed_lines).resize(arrays.hashed.len() * Slots16::SLOTS, 0);
@@ -440,8 +432,7 @@ impl DevicesBuilder {
         let mut joiner = Joiner::new(self.seed, self.keeps_lines);
         let mut arrays = joiner.join(self.into_piece());
         let rest = vec![core::mem::take(&mut arrays.rest)];
-        // What is in memory can be read.
-        let (mut devices, _) = joiner.finish(&rest).unwrap_or_default();
+        let (mut devices, _) = joiner.finish_here(rest);
         let dense = core::mem::take(&mut arrays.dense);
         devices.fill(dense, core::mem::take(&mut arrays.hashed));
         devices
@@ -473,6 +464,8 @@ impl Piece {
             ..*chunk
         }));
         self.exact.extend(other.exact);
+        self.large.extend(other.large);
+        self.by_bits.absorb(&other.by_bits);
         self.len += other.len;
         other.arrays
     }
@@ -481,6 +474,11 @@ impl Piece {
 /// How serial numbers are scattered over the lines of a hashed TAC.
 fn mixes(seed: u64) -> [Mix<SERIAL_BITS>; MIXES] {
     core::array::from_fn(|number| Mix::new(Seeds::new(seed).nth(number as u64)))
+}
+
+/// How devices of TACs without structures are scattered at first.
+fn rest_mix(seed: u64) -> Mix<47> {
+    Mix::new(Seeds::new(seed).nth(0))
 }
 
 //----------- Joiner ----------------------------------------------------------
@@ -498,12 +496,6 @@ pub(in crate::equipment) struct Joiner {
     dense: usize,
     /// How many hashed lines there are.
     hashed: usize,
-    /// How many devices of TACs without structures there are.
-    rest: u64,
-    /// These by the bits that their classes take.
-    rest_bits: [u64; 33],
-    /// What scatters them.
-    rest_seeds: Seeds,
 }
 
 impl Joiner {
@@ -515,9 +507,6 @@ impl Joiner {
             piece: Piece::default(),
             dense: 0,
             hashed: 0,
-            rest: 0,
-            rest_bits: [0; 33],
-            rest_seeds: Seeds::new(seed),
         }
     }
 
@@ -527,37 +516,60 @@ impl Joiner {
         let arrays = self.piece.absorb(piece, [self.dense, self.hashed]);
         self.dense += arrays.dense.len();
         self.hashed += arrays.hashed.len();
-        self.rest += arrays.rest.len() as u64;
-        for item in &arrays.rest {
-            let bits = (u64::from(item.class) + 1).ilog2() as usize;
-            if let Some(count) = self.rest_bits.get_mut(bits) {
-                *count += 1;
-            }
-        }
-        self.rest_seeds = self.rest_seeds.and(arrays.rest.iter().map(|item| item.key));
         arrays
     }
 
-    /// The map, but for the dense and hashed lines, and the lines of the list
-    /// for the places behind those of these; `rest` are the devices of TACs
-    /// without structures that were given back.
+    /// What the table of the rest is to be like, if there is to be one.
+    pub(in crate::equipment) fn sketch(&self) -> Option<Sketch> {
+        Sketch::new(&self.piece.by_bits, Seeds::new(self.seed), self.keeps_lines)
+    }
+
+    /// Devices of the rest whose classes do not fit in words.
+    pub(in crate::equipment) fn large(&self) -> &[Item] {
+        &self.piece.large
+    }
+
+    /// The map, but for the dense and hashed lines and those of the table of the
+    /// rest, and the lines of the list for the places behind those of these.
+    /// If there is such a table, `exact` has what has no room in it; otherwise
+    /// `rest` are the devices of TACs without structures.
     ///
     /// # Errors
     ///
     /// If these cannot be read.
     pub(in crate::equipment) fn finish(
-        mut self,
+        self,
+        table: Option<(Sketch, Vec<Item>)>,
         rest: &dyn Rest,
     ) -> Result<(Devices, Vec<u32>), String> {
         let mut lines = Vec::new();
-        let rest = self.finish_rest(rest, &mut lines)?;
         let Piece {
             entries,
             chunks,
-            exact: exact_items,
+            exact: mut exact_items,
+            large,
+            by_bits,
             len,
             ..
         } = self.piece;
+        let rest = match table {
+            Some((sketch, exact)) => {
+                exact_items.extend(large);
+                exact_items.extend(exact);
+                sketch.table(Lines::default())
+            }
+            None if by_bits.sum() == 0 => table::Rest::Empty,
+            None => {
+                // There are few.
+                let items = rest::items(rest, rest_mix(self.seed), &large)?;
+                let keys = items.iter().map(|item| item.key);
+                let words = Exact::build(&items, Load::Half, Seeds::of(self.seed, keys));
+                if self.keeps_lines {
+                    add_lines(&mut lines, &words, &items);
+                }
+                table::Rest::Words(words)
+            }
+        };
         let tacs = entries.iter().map(|entry| u64::from(entry.tac()));
         let directory = Directory::build(&entries, Seeds::of(self.seed, tacs));
         let keys = exact_items.iter().map(|item| item.key);
@@ -578,60 +590,50 @@ impl Joiner {
         Ok((devices, lines))
     }
 
-    /// The table of the rest, with the slots that cost the least, and the lines
-    /// of the list for its places, if they are kept.
-    fn finish_rest(
-        &mut self,
-        rest: &dyn Rest,
-        list_lines: &mut Vec<u32>,
-    ) -> Result<table::Rest, String> {
-        let count = self.rest;
-        if count == 0 {
-            return Ok(table::Rest::Empty);
-        }
-        let by_bits = self.rest_bits;
-        let cost = |fill: u64, class_bits: fn(u64) -> u32| {
-            let lines = (count * 10).div_ceil(fill).max(1);
-            let bits = class_bits(lines);
-            let lost: u64 = by_bits.iter().skip(bits as usize).sum();
-            // A slot needs one class and the mark of all others.
-            match bits {
-                0 | 1 => (u64::MAX, lines),
-                _ => (lines * LINE + lost * EXACT_COST, lines),
+    /// The same, where the rest is in memory, and with its table. The lines of
+    /// the list are those for the places behind dense and hashed ones.
+    pub(in crate::equipment) fn finish_here(
+        self,
+        mut rest: Vec<Scattered>,
+    ) -> (Devices, Vec<u32>) {
+        let mut sketch = self.sketch();
+        let (mut lines, mut list_lines, mut exact) = (Lines::default(), Vec::new(), Vec::new());
+        while let Some(own) = sketch {
+            lines = Lines::with_room(own.lines());
+            list_lines.clear();
+            exact.clear();
+            let mut overflowed = 0;
+            for bucket in 0..BUCKETS {
+                // What is in memory can be read.
+                let filled = own.fill(bucket, &rest).unwrap_or_default();
+                lines.append(&filled.lines);
+                list_lines.extend(filled.list_lines);
+                exact.extend(filled.exact);
+                overflowed += filled.overflowed;
             }
-        };
-        // So many of ten lines' slots are meant to be filled: three quarters to
-        // four fifths, so that one device of fifty finds its line full.
-        let (cost24, lines24) = cost(168, Table::<Slots24>::class_bits);
-        let (cost28, lines28) = cost(144, Table::<Slots28>::class_bits);
-        let (cost32, lines32) = cost(112, Table::<Slots32>::class_bits);
-        let words = count * 16;
-        let (seeds, exact) = (self.rest_seeds, &mut self.piece.exact);
-        let mut lines = self.keeps_lines.then_some(list_lines);
-        let least = cost24.min(cost28).min(cost32).min(words);
-        let built = if least == words {
-            None
-        } else if least == cost24 {
-            let lines = lines.as_deref_mut();
-            Table::build(rest, count, (lines24, seeds), exact, lines)?.map(table::Rest::Slots24)
-        } else if least == cost28 {
-            let lines = lines.as_deref_mut();
-            Table::build(rest, count, (lines28, seeds), exact, lines)?.map(table::Rest::Slots28)
-        } else {
-            let lines = lines.as_deref_mut();
-            Table::build(rest, count, (lines32, seeds), exact, lines)?.map(table::Rest::Slots32)
-        };
-        if let Some(table) = built {
-            return Ok(table);
+            let Some(next) = own.after(overflowed) else {
+                break;
+            };
+            let (part, part_lines) = (own.part(), own.part_lines());
+            let scattered = (0..BUCKETS).map(|bucket| {
+                let lines = lines.get(bucket * part..(bucket + 1) * part);
+                let list_lines = list_lines.get(bucket * part_lines..(bucket + 1) * part_lines);
+                let filled = Filled {
+                    lines: lines.unwrap_or_default().to_vec(),
+                    list_lines: list_lines.unwrap_or_default().to_vec(),
+                    ..Filled::default()
+                };
+                next.scatter_again(&own, (bucket, &filled))
+            });
+            rest = scattered.collect();
+            rest.extend([&exact, self.large()].map(|items| next.scatter(items)));
+            sketch = Some(next);
         }
-        // There are few.
-        let mut items = Vec::new();
-        rest.each(&mut |more| items.extend_from_slice(more))?;
-        let words = Exact::build(&items, Load::Half, seeds);
-        if let Some(lines) = lines {
-            add_lines(lines, &words, &items);
-        }
-        Ok(table::Rest::Words(words))
+        let table = sketch.map(|sketch| (sketch, exact));
+        let (mut devices, more) = self.finish(table, &rest).unwrap_or_default();
+        devices.fill_rest(lines);
+        list_lines.extend(more);
+        (devices, list_lines)
     }
 }
 
@@ -647,24 +649,44 @@ fn add_lines(lines: &mut Vec<u32>, table: &Exact, items: &[Item]) {
     }
 }
 
-impl Tally {
-    /// Of these devices, if slots have so many bits for a class.
-    fn of(devices: &[Serial], bits: u32) -> Self {
-        let mut tally = Self::default();
-        let mut last = [u32::MAX; Cells::ALL.len()];
-        let fitting = classes(bits.max(1));
-        for &Serial { serial, class, .. } in devices {
-            let class = u64::from(class);
-            for (kind, cells) in Cells::ALL.into_iter().enumerate() {
-                let (line, _) = cells.split(serial);
-                tally.lines[kind] += u64::from(line != last[kind]);
-                last[kind] = line;
-                tally.lost[kind] += u64::from(class > classes(cells.bits()));
-            }
-            tally.lost_hashed += u64::from(class > fitting);
-        }
-        tally
+/// How many of these devices have classes that slots of so many lines have no
+/// room for.
+fn lost_in_slots(devices: &[Serial], lines: u64) -> u64 {
+    let geometry = Geometry::<SERIAL_BITS>::new(lines);
+    let bits = class_bits::<Slots16>(geometry.remainder_bits());
+    count_beyond(devices, classes(bits.max(1)))
+}
+
+/// How many have a class above this one.
+fn count_beyond(devices: &[Serial], class: u64) -> u64 {
+    let beyond = devices.iter().filter(|own| u64::from(own.class) > class);
+    beyond.count() as u64
+}
+
+/// How many lines with cells these devices have.
+fn lines_of_cells(devices: &[Serial], cells: Cells) -> u64 {
+    let (mut lines, mut last) = (0, u32::MAX);
+    for device in devices {
+        let (line, _) = cells.split(device.serial);
+        lines += u64::from(line != last);
+        last = line;
     }
+    lines
+}
+
+/// The cells that cost the least: what they cost, they, and how many lines that
+/// is; of the smallest ones these are known.
+fn cheapest_cells(devices: &[Serial], smallest: u64) -> (u64, Cells, u64) {
+    let kinds = Cells::ALL.into_iter().enumerate().map(|(number, cells)| {
+        let lines = match number {
+            0 => smallest,
+            _ => lines_of_cells(devices, cells),
+        };
+        let lost = count_beyond(devices, classes(cells.bits()));
+        (lines * LINE + lost * EXACT_COST, cells, lines)
+    });
+    let least = kinds.min_by_key(|cost| cost.0);
+    least.unwrap_or((u64::MAX, Cells::ALL[0], 0))
 }
 
 //----------- Tests -----------------------------------------------------------

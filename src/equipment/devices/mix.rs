@@ -77,10 +77,10 @@ impl<const BITS: u32> Default for Mix<BITS> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seeds(u64);
 
-/// How many seeds are tried.
-const TRIES: u64 = 8;
-
 impl Seeds {
+    /// How many are tried.
+    pub(super) const TRIES: u64 = 8;
+
     /// Those that begin with a number.
     pub(super) fn new(first: u64) -> Self {
         Self(first)
@@ -94,11 +94,6 @@ impl Seeds {
         }))
     }
 
-    /// Those for more keys behind these.
-    pub(super) fn and(self, keys: impl Iterator<Item = u64>) -> Self {
-        Self::of(self.0, keys)
-    }
-
     /// One of them.
     pub(super) fn nth(self, number: u64) -> u64 {
         // Far apart, as the seeds of factors are close to each other.
@@ -108,7 +103,7 @@ impl Seeds {
     /// What is made of the first one that it can be made of; `make` is told
     /// whether it is the last.
     pub(super) fn pick<T>(self, mut make: impl FnMut(u64, bool) -> Option<T>) -> Option<T> {
-        (0..TRIES).find_map(|number| make(self.nth(number), number + 1 == TRIES))
+        (0..Self::TRIES).find_map(|number| make(self.nth(number), number + 1 == Self::TRIES))
     }
 }
 

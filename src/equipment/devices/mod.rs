@@ -32,8 +32,8 @@
 //! Whoever may add devices to a list could choose them so that many fall into
 //! one line. That costs nothing but memory and a look at an exact table, and it
 //! does not succeed: factors that leave too many keys without room are given up
-//! for the next ones, and of the tables of whole devices already the first
-//! factors depend on all the keys.
+//! for the next ones, and already the first factors of a register's tables depend
+//! on all its devices.
 //!
 //! # Memory
 //!
@@ -49,16 +49,18 @@ mod mix;
 mod pages;
 mod processor;
 mod quotient;
+mod rest;
 mod stored;
 mod table;
 
 pub use self::build::DevicesBuilder;
-pub(crate) use self::build::{Arrays, Item, Rest};
+pub(crate) use self::build::{Arrays, Item};
 pub(super) use self::build::{Joiner, Piece};
 pub(super) use self::mix::Mix;
 pub(super) use self::pages::Lines;
 pub use self::pages::Region;
 pub(super) use self::processor::prefetch;
 pub(super) use self::quotient::Geometry;
-pub(super) use self::stored::{DENSE, HASHED};
+pub(crate) use self::rest::{BUCKETS, Few, Filled, Rest, Scattered, Sketch};
+pub(super) use self::stored::{DENSE, HASHED, REST};
 pub use self::table::{BATCH, Devices, Size};

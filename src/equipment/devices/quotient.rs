@@ -2,9 +2,8 @@
 
 use core::marker::PhantomData;
 
-use super::build::{Item, Rest};
 use super::line::{CLASS_BITS_MAX, Layout, Line};
-use super::mix::{Mix, Seeds};
+use super::mix::Mix;
 use super::pages::Lines;
 
 /// Where keys of `2^DOMAIN` numbers stand in a number of lines. Mixed keys
@@ -188,90 +187,6 @@ impl<L: Layout> Table<L> {
         class_bits::<L>(Geometry::<47>::new(lines).remainder_bits())
     }
 
-    /// A table of these devices with their classes, of which there are so many;
-    /// what has no room in it goes to `exact`, and the lines of the list of the
-    /// others, slot by slot, to `list_lines`, if that is there.
-    ///
-    /// # Errors
-    ///
-    /// If the devices cannot be read.
-    pub(super) fn build(
-        items: &dyn Rest,
-        count: u64,
-        (lines, seeds): (u64, Seeds),
-        exact: &mut Vec<Item>,
-        mut list_lines: Option<&mut Vec<u32>>,
-    ) -> Result<Option<Self>, String> {
-        let before = exact.len();
-        let most = overflow_limit(usize::try_from(count).unwrap_or(usize::MAX));
-        let picked = seeds.pick(|seed, is_last| {
-            let built = Self::try_build(items, lines, seed, exact, list_lines.as_deref_mut());
-            let (table, overflowed) = match built {
-                Ok(built) => built,
-                Err(error) => return Some(Err(error)),
-            };
-            if overflowed > most && !is_last {
-                exact.truncate(before);
-                return None;
-            }
-            Some(Ok(table))
-        });
-        picked.transpose()
-    }
-
-    /// The table with these factors, and how many devices found no room.
-    fn try_build(
-        items: &dyn Rest,
-        lines: u64,
-        seed: u64,
-        exact: &mut Vec<Item>,
-        mut list_lines: Option<&mut Vec<u32>>,
-    ) -> Result<(Self, usize), String> {
-        let mut table = Self {
-            lines: Lines::zeroed(lines as usize),
-            geometry: Geometry::new(lines),
-            mix: Mix::new(seed),
-            class_bits: Self::class_bits(lines),
-            layout: PhantomData,
-        };
-        if let Some(list_lines) = &mut list_lines {
-            list_lines.clear();
-            list_lines.resize(lines as usize * L::SLOTS, 0);
-        }
-        let mut overflowed = 0;
-        // The lines of some devices are on their way while others are filled.
-        let mut ahead = |items: &[Item]| {
-            let mut places = [(0, 0); AHEAD];
-            for (place, item) in places.iter_mut().zip(items) {
-                *place = table.geometry.place(table.mix.apply(item.key));
-                if let Some(line) = table.lines.get(place.0 as usize) {
-                    line.prefetch();
-                }
-            }
-            for (&(place, remainder), &item) in places.iter().zip(items) {
-                let Some(line) = table.lines.get_mut(place as usize) else {
-                    continue;
-                };
-                match insert::<L>(line, remainder, item.class, table.class_bits) {
-                    Inserted::Stands(slot) => {
-                        let place = place as usize * L::SLOTS + slot;
-                        let lines = list_lines.as_deref_mut();
-                        if let Some(line) = lines.and_then(|lines| lines.get_mut(place)) {
-                            *line = item.line;
-                        }
-                    }
-                    Inserted::WithoutClass => exact.push(item),
-                    Inserted::Overflowed => {
-                        overflowed += 1;
-                        exact.push(item);
-                    }
-                }
-            }
-        };
-        items.each(&mut |items| items.chunks(AHEAD).for_each(&mut ahead))?;
-        Ok((table, overflowed))
-    }
-
     /// The lines and the bijection, which are the whole table.
     pub(super) fn parts(&self) -> (&[Line], Mix<47>) {
         (&self.lines, self.mix)
@@ -302,6 +217,11 @@ impl<L: Layout> Table<L> {
         find::<L>(line, remainder, self.class_bits)
     }
 
+    /// Puts the lines in.
+    pub(super) fn fill(&mut self, lines: Lines) {
+        *self = Self::from_parts(lines, self.mix);
+    }
+
     /// Where a device stands among all slots, if it does.
     pub(super) fn slot(&self, key: u64) -> Option<usize> {
         let (line, remainder) = self.geometry.place(self.mix.apply(key));
@@ -330,9 +250,6 @@ impl<L: Layout> Table<L> {
         })
     }
 }
-
-/// Devices whose lines are fetched at once while a table is built.
-const AHEAD: usize = 32;
 
 #[cfg(test)]
 mod tests {

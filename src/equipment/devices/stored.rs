@@ -57,7 +57,7 @@ pub(in crate::equipment) const DENSE: &str = "devices.dense";
 /// The lines of hashed TACs.
 pub(in crate::equipment) const HASHED: &str = "devices.hashed";
 /// The lines of the rest.
-const REST: &str = "devices.rest";
+pub(in crate::equipment) const REST: &str = "devices.rest";
 /// See [`Large`]; of the rest.
 const REST_LARGE: &str = "devices.rest_large";
 /// The lines of the exact table.

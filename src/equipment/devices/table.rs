@@ -89,6 +89,16 @@ impl Devices {
         (self.dense, self.hashed) = (dense, hashed);
     }
 
+    /// Puts the lines of the table of the rest in, if there is one.
+    pub(in crate::equipment) fn fill_rest(&mut self, lines: Lines) {
+        match &mut self.rest {
+            Rest::Empty | Rest::Words(_) => {}
+            Rest::Slots24(table) => table.fill(lines),
+            Rest::Slots28(table) => table.fill(lines),
+            Rest::Slots32(table) => table.fill(lines),
+        }
+    }
+
     //--- Lookups
 
     /// The class of a device, by its number.

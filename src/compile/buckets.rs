@@ -1,0 +1,146 @@
+//! The devices of TACs without a structure of their own, bucket by bucket, until
+//! the table that they share is made: in memory, and above the budget in a file.
+
+use super::spill::Spill;
+use super::{Budget, Slabs};
+use crate::equipment::bulk::{BUCKETS, Few, Rest, Scattered};
+
+/// Buckets that stand together: each so many are given back at once.
+const GROUP: usize = 16;
+
+/// How many groups there are.
+const GROUPS: usize = BUCKETS / GROUP;
+
+/// Them.
+#[derive(Debug)]
+pub(crate) struct Buckets {
+    /// How much may be in memory.
+    budget: Budget,
+    /// What is.
+    slabs: Slabs,
+    /// The devices of each piece.
+    pieces: Vec<Placed>,
+    /// Those in a file.
+    spill: Option<Spill>,
+    /// What is gathered for it.
+    buffer: Vec<u8>,
+}
+
+/// Where the devices of a piece are.
+#[derive(Debug)]
+struct Placed {
+    /// Where each bucket ends, counted in devices.
+    ends: Vec<u32>,
+    /// Octets of a device.
+    size: usize,
+    /// Where they are.
+    place: Place,
+}
+
+/// See [`Placed`].
+#[derive(Debug)]
+enum Place {
+    /// In slabs: where those of each group begin.
+    Memory([usize; GROUPS]),
+    /// In the file, from there on.
+    File(u64),
+}
+
+impl Buckets {
+    /// None yet.
+    pub(super) fn new(budget: &Budget) -> Self {
+        Self {
+            slabs: Slabs::new(GROUPS, GROUP, budget.ledger.clone()),
+            budget: budget.clone(),
+            pieces: Vec::new(),
+            spill: None,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Adds those of the next piece.
+    ///
+    /// # Errors
+    ///
+    /// If they do not fit in memory, and the file cannot be written.
+    pub(super) fn add(&mut self, piece: &Scattered) -> Result<(), String> {
+        if piece.len() == 0 {
+            return Ok(());
+        }
+        let size = size_of::<u64>() + if piece.has_lines() { size_of::<u32>() } else { 0 };
+        let write = |bucket: usize, octets: &mut Vec<u8>| {
+            let few = piece.bucket(bucket);
+            octets.extend_from_slice(few.words);
+            octets.extend_from_slice(few.lines);
+        };
+        let place = if self.budget.has_room(piece.len() * size) {
+            let mut at = [0; GROUPS];
+            for (group, at) in at.iter_mut().enumerate() {
+                *at = self.slabs.append(group, |octets| {
+                    (group * GROUP..(group + 1) * GROUP).for_each(|bucket| write(bucket, octets));
+                });
+            }
+            Place::Memory(at)
+        } else {
+            let spill = match &mut self.spill {
+                Some(spill) => spill,
+                none => none.insert(Spill::new(&self.budget.dir)?),
+            };
+            self.buffer.clear();
+            (0..BUCKETS).for_each(|bucket| write(bucket, &mut self.buffer));
+            Place::File(spill.append(&self.buffer)?)
+        };
+        self.pieces.push(Placed {
+            ends: piece.ends().to_vec(),
+            size,
+            place,
+        });
+        Ok(())
+    }
+
+    /// Notes that a bucket will not be asked for again.
+    pub(super) fn release(&self, bucket: usize) {
+        self.slabs.release(bucket / GROUP);
+    }
+}
+
+impl Rest for Buckets {
+    fn bucket(&self, bucket: usize, take: &mut dyn FnMut(Few<'_>)) -> Result<(), String> {
+        let group = bucket / GROUP;
+        let mut buffer = Vec::new();
+        self.slabs.look(group, |slab| {
+            for piece in &self.pieces {
+                let size = piece.size;
+                let range = piece.start(bucket)..piece.start(bucket + 1);
+                let octets = match (&piece.place, &self.spill) {
+                    (Place::Memory(at), _) => {
+                        let first = piece.start(group * GROUP);
+                        let at = at.get(group).copied().unwrap_or_default();
+                        let own = at + (range.start - first) * size..at + (range.end - first) * size;
+                        slab.get(own).unwrap_or_default()
+                    }
+                    (Place::File(at), Some(spill)) => {
+                        buffer.resize(range.len() * size, 0);
+                        spill.read(&mut buffer, at + (range.start * size) as u64)?;
+                        &buffer
+                    }
+                    // Nothing is in a file that is not there.
+                    (Place::File(_), None) => &[],
+                };
+                let words = octets.split_at_checked(range.len() * size_of::<u64>());
+                let (words, lines) = words.unwrap_or_default();
+                take(Few { words, lines });
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Placed {
+    /// Where a bucket begins.
+    fn start(&self, bucket: usize) -> usize {
+        let before = bucket.checked_sub(1);
+        let end = before.and_then(|before| self.ends.get(before));
+        end.copied().unwrap_or_default() as usize
+    }
+}
