@@ -140,14 +140,21 @@ pub(crate) fn assemble(
         failed: None,
     });
     let turned = Condvar::new();
+    // Most of those of a small register are empty.
+    let is_empty = |partition: &usize| counts.get(*partition) == Some(&0);
+    let (empty, partitions): (Vec<usize>, Vec<usize>) = (0..PARTITIONS).partition(is_empty);
+    for partition in empty {
+        heap.skip(partition);
+        progress.assembled();
+    }
     let next = AtomicUsize::new(0);
     let work = || {
         let mut memory = Partition::default();
         loop {
-            let partition = next.fetch_add(1, Ordering::Relaxed);
-            if partition >= PARTITIONS {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(&partition) = partitions.get(number) else {
                 return;
-            }
+            };
             let known = counted.get(partition).and_then(|own| lock(own).take());
             let prepared = match known {
                 Some(prepared) => Ok(prepared),
@@ -158,7 +165,7 @@ pub(crate) fn assemble(
                 Ok(prepared) => prepared,
                 Err(error) => return fail(&ordered, &turned, error),
             };
-            let Some(mut turn) = wait(&ordered, &turned, |own| own.numbers == partition) else {
+            let Some(mut turn) = wait(&ordered, &turned, |own| own.numbers == number) else {
                 return;
             };
             turn.assembly.number(&plan, &mut prepared);
@@ -166,7 +173,7 @@ pub(crate) fn assemble(
             drop(turn);
             turned.notify_all();
             let laid_out = plan.lay_out(prepared, &mut memory);
-            let Some(mut turn) = wait(&ordered, &turned, |own| own.joins == partition) else {
+            let Some(mut turn) = wait(&ordered, &turned, |own| own.joins == number) else {
                 return;
             };
             let arrays = turn.assembly.join(&plan, laid_out);
@@ -323,7 +330,10 @@ fn prepare_first(
             let Some(place) = all.get(partition) else {
                 return;
             };
-            let tuples = heap.gather(partition, Partition::default());
+            let tuples = match heap.count(partition) {
+                0 => Ok(Partition::default()),
+                _ => heap.gather(partition, Partition::default()),
+            };
             *lock(place) = Some(tuples.map(|tuples| plan.prepare(partition, tuples)));
         }
     });

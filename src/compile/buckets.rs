@@ -6,7 +6,7 @@ use super::{Budget, Slabs};
 use crate::equipment::bulk::{BUCKETS, Few, Rest, Scattered};
 
 /// Buckets that stand together: each so many are given back at once.
-const GROUP: usize = 16;
+const GROUP: usize = 64;
 
 /// How many groups there are.
 const GROUPS: usize = BUCKETS / GROUP;
@@ -67,7 +67,12 @@ impl Buckets {
         if piece.len() == 0 {
             return Ok(());
         }
-        let size = size_of::<u64>() + if piece.has_lines() { size_of::<u32>() } else { 0 };
+        let size = size_of::<u64>()
+            + if piece.has_lines() {
+                size_of::<u32>()
+            } else {
+                0
+            };
         let write = |bucket: usize, octets: &mut Vec<u8>| {
             let few = piece.bucket(bucket);
             octets.extend_from_slice(few.words);
@@ -102,37 +107,65 @@ impl Buckets {
     pub(super) fn release(&self, bucket: usize) {
         self.slabs.release(bucket / GROUP);
     }
+
+    /// Gives the devices of a piece in a bucket to `take`; with the slab of the
+    /// bucket's group, and memory to read into.
+    fn give(
+        &self,
+        (piece, bucket): (&Placed, usize),
+        (slab, buffer): (&[u8], &mut Vec<u8>),
+        take: &mut dyn FnMut(Few<'_>),
+    ) -> Result<(), String> {
+        let size = piece.size;
+        let range = piece.start(bucket)..piece.start(bucket + 1);
+        if range.is_empty() {
+            return Ok(());
+        }
+        let octets = match (&piece.place, &self.spill) {
+            (Place::Memory(at), _) => {
+                let group = bucket / GROUP;
+                let first = piece.start(group * GROUP);
+                let at = at.get(group).copied().unwrap_or_default();
+                let own = at + (range.start - first) * size..at + (range.end - first) * size;
+                slab.get(own).unwrap_or_default()
+            }
+            (Place::File(at), Some(spill)) => {
+                buffer.resize(range.len() * size, 0);
+                spill.read(buffer, at + (range.start * size) as u64)?;
+                buffer
+            }
+            // Nothing is in a file that is not there.
+            (Place::File(_), None) => &[],
+        };
+        let words = octets.split_at_checked(range.len() * size_of::<u64>());
+        let (words, lines) = words.unwrap_or_default();
+        take(Few { words, lines });
+        Ok(())
+    }
 }
 
 impl Rest for Buckets {
     fn bucket(&self, bucket: usize, take: &mut dyn FnMut(Few<'_>)) -> Result<(), String> {
-        let group = bucket / GROUP;
         let mut buffer = Vec::new();
-        self.slabs.look(group, |slab| {
-            for piece in &self.pieces {
-                let size = piece.size;
-                let range = piece.start(bucket)..piece.start(bucket + 1);
-                let octets = match (&piece.place, &self.spill) {
-                    (Place::Memory(at), _) => {
-                        let first = piece.start(group * GROUP);
-                        let at = at.get(group).copied().unwrap_or_default();
-                        let own = at + (range.start - first) * size..at + (range.end - first) * size;
-                        slab.get(own).unwrap_or_default()
-                    }
-                    (Place::File(at), Some(spill)) => {
-                        buffer.resize(range.len() * size, 0);
-                        spill.read(&mut buffer, at + (range.start * size) as u64)?;
-                        &buffer
-                    }
-                    // Nothing is in a file that is not there.
-                    (Place::File(_), None) => &[],
-                };
-                let words = octets.split_at_checked(range.len() * size_of::<u64>());
-                let (words, lines) = words.unwrap_or_default();
-                take(Few { words, lines });
-            }
-            Ok(())
+        self.slabs.look(bucket / GROUP, |slab| {
+            let mut pieces = self.pieces.iter();
+            pieces.try_for_each(|piece| self.give((piece, bucket), (slab, &mut buffer), take))
         })
+    }
+
+    fn all(&self, take: &mut dyn FnMut(Few<'_>)) -> Result<(), String> {
+        let mut buffer = Vec::new();
+        for piece in &self.pieces {
+            for group in 0..GROUPS {
+                self.slabs.look(group, |slab| {
+                    let mut buckets = group * GROUP..(group + 1) * GROUP;
+                    buckets.try_for_each(|bucket| {
+                        self.give((piece, bucket), (slab, &mut buffer), take)
+                    })
+                })?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -142,5 +175,58 @@ impl Placed {
         let before = bucket.checked_sub(1);
         let end = before.and_then(|before| self.ends.get(before));
         end.copied().unwrap_or_default() as usize
+    }
+}
+
+//----------- Tests -----------------------------------------------------------
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::Ledger;
+
+    /// What one thread in memory reads is the oracle for what a file gives.
+    #[test]
+    fn devices_are_the_same_in_memory_and_in_a_file() {
+        let pieces: Vec<Scattered> = [0u64, 1, 5000, 70_000]
+            .map(|count| {
+                let words = (0..count).map(|n| (n + count).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                Scattered::of(&words.collect::<Vec<_>>(), &vec![7; count as usize])
+            })
+            .into();
+        let read = |rest: &dyn Rest| {
+            let mut all: Vec<Vec<u8>> = Vec::new();
+            for bucket in (0..BUCKETS).map(Some).chain([None]) {
+                let mut own = [Vec::new(), Vec::new()];
+                let mut take = |few: Few<'_>| {
+                    own[0].extend_from_slice(few.words);
+                    own[1].extend_from_slice(few.lines);
+                };
+                match bucket {
+                    Some(bucket) => rest.bucket(bucket, &mut take).unwrap(),
+                    None => rest.all(&mut take).unwrap(),
+                }
+                all.extend(own);
+            }
+            all
+        };
+        let expected = read(&pieces);
+        assert_eq!(
+            expected.iter().map(Vec::len).sum::<usize>(),
+            2 * 12 * 75_001
+        );
+        for memory in [0, 300_000, 1 << 30] {
+            let mut buckets = Buckets::new(&Budget {
+                memory,
+                dir: std::env::temp_dir(),
+                threads: 1,
+                ledger: Ledger::default(),
+            });
+            pieces.iter().for_each(|piece| buckets.add(piece).unwrap());
+            assert_eq!(buckets.spill.is_some(), memory < 1 << 20);
+            assert!(read(&buckets) == expected, "{memory}");
+            (0..BUCKETS).for_each(|bucket| buckets.release(bucket));
+            assert_eq!(buckets.budget.ledger.sum(), 0);
+        }
     }
 }

@@ -161,7 +161,11 @@ impl Heap {
     /// # Errors
     ///
     /// If the file cannot be read.
-    pub(super) fn gather(&self, partition: usize, mut tuples: Partition) -> Result<Partition, String> {
+    pub(super) fn gather(
+        &self,
+        partition: usize,
+        mut tuples: Partition,
+    ) -> Result<Partition, String> {
         tuples.make_room(self.count(partition));
         let mut octets = Vec::new();
         for run in &self.runs {
@@ -187,6 +191,11 @@ impl Heap {
         });
         self.slabs.release(group);
         Ok(tuples)
+    }
+
+    /// Notes that a partition need not be gathered.
+    pub(super) fn skip(&self, partition: usize) {
+        self.slabs.release(partition / GROUP);
     }
 
     /// Writes all bundles to the file.

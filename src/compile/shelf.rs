@@ -140,7 +140,10 @@ impl Shelf {
     fn read_at(&self, array: usize, from: usize, buffer: &mut [u8]) -> Result<(), String> {
         let mut before = 0;
         for place in self.arrays.get(array).into_iter().flatten() {
-            let (start, end) = (from.max(before), (from + buffer.len()).min(before + place.length()));
+            let (start, end) = (
+                from.max(before),
+                (from + buffer.len()).min(before + place.length()),
+            );
             let skipped = start - before;
             before += place.length();
             if start >= end {

@@ -69,7 +69,10 @@ impl Slabs {
         let Some(slab) = self.slabs.get_mut(slab) else {
             return 0;
         };
-        let octets = slab.octets.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let octets = slab
+            .octets
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
         let before = octets.len();
         if (RESERVED_FROM..RESERVED).contains(&octets.capacity()) {
             octets.reserve_exact(RESERVED - before);
@@ -104,7 +107,10 @@ impl Slabs {
     /// Empties all of them; their memory stays for what comes next.
     pub(super) fn clear(&mut self) {
         for slab in &mut self.slabs {
-            let octets = slab.octets.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let octets = slab
+                .octets
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner);
             self.ledger.subtract(octets.len());
             octets.clear();
         }
@@ -113,7 +119,10 @@ impl Slabs {
     /// Gives back what they do not hold.
     pub(super) fn shrink(&mut self) {
         for slab in &mut self.slabs {
-            let octets = slab.octets.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let octets = slab
+                .octets
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner);
             if octets.is_empty() {
                 *octets = Vec::new();
             }

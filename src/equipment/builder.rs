@@ -5,8 +5,8 @@ use thiserror::Error;
 
 use super::bindings::{BoundBuilder, Exceptions};
 use super::bulk::{
-    Assembly, Bundle, Classes, Kept, PARTITIONS, Partition, Plan, Prepared, Refusal,
-    Refusals, Said, Scattered, Tuple, counted,
+    Assembly, Bundle, Classes, Kept, PARTITIONS, Partition, Plan, Prepared, Refusal, Refusals,
+    Said, Scattered, Tuple, counted,
 };
 use super::device_rules::DeviceRules;
 use super::devices::Devices;
@@ -577,6 +577,11 @@ impl Builder {
         let mut counted = counted.into_iter();
         let mut rest: Vec<Scattered> = Vec::new();
         for partition in 0..PARTITIONS {
+            // Most of those of a small register are empty.
+            if bundles.iter().all(|own| own.meta.count(partition) == 0) {
+                counted.next();
+                continue;
+            }
             let mut prepared = match counted.next() {
                 Some(prepared) => prepared,
                 None => plan.prepare(partition, gather(partition)),
@@ -584,7 +589,7 @@ impl Builder {
             assembly.number(&plan, &mut prepared);
             let laid_out = plan.lay_out(prepared, &mut Partition::default());
             let mut arrays = assembly.join(&plan, laid_out);
-            rest.push(core::mem::take(&mut arrays.rest));
+            rest.extend(Some(core::mem::take(&mut arrays.rest)).filter(|own| own.len() > 0));
             kept.keep(arrays);
         }
         drop(bundles);

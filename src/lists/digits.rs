@@ -28,7 +28,7 @@ impl Digits {
 /// The IMEI that the first line of a text is, and the length of the line with
 /// its end; `None` if it is anything else than 14 to 16 digits and the end, or
 /// the text ends too early to see it.
-#[inline]
+#[inline(always)]
 pub(super) fn line(text: &[u8]) -> Option<(Digits, usize)> {
     // One octet more than the longest.
     let window: &[u8; 18] = text.first_chunk()?;
@@ -46,6 +46,16 @@ pub(super) fn line(text: &[u8]) -> Option<(Digits, usize)> {
     Some((of_window(window, digits)?, length))
 }
 
+/// The IMEI that the first of several fields is, and its length; `None` if it is
+/// anything else than 14 to 16 digits and a comma, or the text ends too early to
+/// see it.
+#[inline(always)]
+pub(super) fn first_field(text: &[u8]) -> Option<(Digits, usize)> {
+    let window: &[u8; 18] = text.first_chunk()?;
+    let digits = (14..=16).find(|&digits| window.get(digits) == Some(&b','))?;
+    Some((of_window(window, digits)?, digits))
+}
+
 /// The IMEI that a field of digits is; `None` if it is anything else.
 #[inline]
 pub(super) fn imei(field: &[u8]) -> Option<Digits> {
@@ -58,7 +68,7 @@ pub(super) fn imei(field: &[u8]) -> Option<Digits> {
 }
 
 /// The IMEI of so many digits, 14 to 16.
-#[inline]
+#[inline(always)]
 fn of_window(window: &[u8; 18], digits: usize) -> Option<Digits> {
     let tac = u64::from_le_bytes(*window.first_chunk()?);
     let behind = u64::from_le_bytes(*window.get(8..)?.first_chunk()?);
@@ -75,11 +85,10 @@ fn of_window(window: &[u8; 18], digits: usize) -> Option<Digits> {
     let (check_digit, svn) = match digits {
         14 => (None, None),
         15 => {
-            let sum = luhn(tac) + luhn(serial);
-            let right = (10 - sum % 10) % 10;
-            let check_digit = match u64::from(extra(14)?) {
-                digit if digit == right => CheckDigit::Right,
-                0 => CheckDigit::Zero,
+            let digit = u64::from(extra(14)?);
+            let check_digit = match (luhn([tac, serial]) + digit) % 10 {
+                0 => CheckDigit::Right,
+                _ if digit == 0 => CheckDigit::Zero,
                 _ => CheckDigit::Wrong,
             };
             (Some(check_digit), None)
@@ -116,17 +125,20 @@ fn number(word: u64) -> u64 {
     (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xFFFF_FFFF
 }
 
-/// The sum of eight digits of which every second is doubled, and nine taken from
-/// what has two digits then (TS 23.003 annex B).
+/// The sum of sixteen digits of which every second is doubled, and nine taken
+/// from what has two digits then (TS 23.003 annex B).
 #[inline]
-fn luhn(word: u64) -> u64 {
-    let digits = word & 0x0F0F_0F0F_0F0F_0F0F;
-    let single = digits & 0x00FF_00FF_00FF_00FF;
-    let double = digits & 0xFF00_FF00_FF00_FF00;
-    // From 5 on: with 0x7B more the highest bit is set.
-    let large = (double + 0x7B00_7B00_7B00_7B00) >> 7 & 0x0100_0100_0100_0100;
-    let sum = single + double * 2 - large * 9;
-    sum.wrapping_mul(0x0101_0101_0101_0101) >> 56
+fn luhn(words: [u64; 2]) -> u64 {
+    let [first, second] = words.map(|word| {
+        let digits = word & 0x0F0F_0F0F_0F0F_0F0F;
+        let single = digits & 0x00FF_00FF_00FF_00FF;
+        let double = digits & 0xFF00_FF00_FF00_FF00;
+        // From 5 on: with 0x7B more the highest bit is set.
+        let large = (double + 0x7B00_7B00_7B00_7B00) >> 7 & 0x0100_0100_0100_0100;
+        single + double * 2 - large * 9
+    });
+    // No octet is more than 18, so that no sum of all is more than 144.
+    (first + second).wrapping_mul(0x0101_0101_0101_0101) >> 56
 }
 
 //----------- Tests -----------------------------------------------------------
@@ -149,6 +161,11 @@ mod tests {
             }
             let expected = Imei::parse(&text).ok();
             assert_eq!(imei(&text).map(Digits::imei), expected, "{text:?}");
+            let field = [text.as_slice(), b",more"].concat();
+            let found = first_field(&field).map(|(digits, length)| (digits.imei(), length));
+            if !text.contains(&b',') {
+                assert_eq!(found, expected.map(|imei| (imei, text.len())), "{text:?}");
+            }
             for end in ["\n", "\r\n"] {
                 let mut line_text = text.clone();
                 line_text.extend(end.as_bytes());

@@ -94,7 +94,8 @@ fn read_body(
     let spares = Mutex::new(Vec::new());
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel::<(u64, Scanned, _)>(threads);
-        for _ in 0..threads {
+        // While one reads, the others scan.
+        for _ in 0..=threads {
             let sender = sender.clone();
             let (chunks, spares) = (&chunks, &spares);
             scope.spawn(move || {
@@ -160,11 +161,7 @@ struct Merge<'a, 'f> {
 impl Merge<'_, '_> {
     /// Adds what was found in the next chunk, where reading ended if there was an
     /// error. What memory of it is not needed any more comes back.
-    fn add(
-        &mut self,
-        scanned: Scanned,
-        error: Option<LineError>,
-    ) -> Result<Option<Bundle>, Stop> {
+    fn add(&mut self, scanned: Scanned, error: Option<LineError>) -> Result<Option<Bundle>, Stop> {
         let Self { file, feed, .. } = self;
         let file = *file;
         let before = self.lines;

@@ -212,6 +212,7 @@ impl<'a> Scan<'a> {
             row: Row::new(),
             line: Vec::new(),
             last: (0..0, 0..0, None),
+            tails: Tails::new(self.simple),
         };
         let (lines, bytes, stop) = scanner.read(text);
         let Scanner {
@@ -283,31 +284,40 @@ struct Scanner<'a> {
         core::ops::Range<usize>,
         Option<u32>,
     ),
+    /// What stood behind the IMEIs of simple lines.
+    tails: Tails,
 }
 
 impl Scanner<'_> {
     /// Reads all lines; returns how many lines and bytes they are, and why there
     /// are no more.
     fn read(&mut self, text: &[u8]) -> (u64, u64, Option<LineError>) {
-        let is_plain = self.scan.simple.is_some_and(|simple| simple.width == 1);
-        let plain_said = match (is_plain, self.scan.simple) {
-            (true, Some(simple)) => Some((Status::number(simple.default), simple.default)),
-            _ => None,
-        };
+        let plain = self.scan.simple.filter(|simple| simple.width == 1);
         let mut at = 0;
         let mut number = 0;
         while at < text.len() {
             number += 1;
+            let rest = text.get(at..).unwrap_or_default();
             // A column of IMEIs and nothing else is what large lists are.
-            if let Some((_, status)) = plain_said
-                && let Some((digits, length)) = digits::line(text.get(at..).unwrap_or_default())
+            if let Some(simple) = plain
+                && let Some((digits, length)) = digits::line(rest)
             {
-                let said = self.sayings.plain(status);
+                let said = self.sayings.plain(simple.default);
                 self.add(number, digits, said);
                 at += length;
                 continue;
             }
-            let rest = text.get(at..).unwrap_or_default();
+            // In others, the IMEI is followed by the same again and again.
+            if self.tails.are_kept()
+                && let Some((digits, length)) = digits::first_field(rest)
+                && let Some(end) = memchr::memchr(b'\n', rest)
+                && let Some((said, has_status)) = self.tails.find(text, at + length..at + end)
+            {
+                self.tally.own_status += u64::from(has_status);
+                self.add(number, digits, said);
+                at += end + 1;
+                continue;
+            }
             let end = memchr::memchr(b'\n', rest);
             let behind = end.map_or(text.len(), |end| at + end + 1);
             let line = text
@@ -317,7 +327,8 @@ impl Scanner<'_> {
             if line.len() > MAX_LINE {
                 return (number, behind as u64, Some(LineError::TooLong));
             }
-            if !self.simple(number, text, at, line) {
+            let whole = at..at + end.unwrap_or(rest.len());
+            if !self.simple(number, text, whole, line) {
                 self.line.clear();
                 self.line.extend_from_slice(line);
                 self.line.push(b'\n');
@@ -341,8 +352,15 @@ impl Scanner<'_> {
         }
     }
 
-    /// Adds a line if it is simple.
-    fn simple(&mut self, number: u64, text: &[u8], start: usize, line: &[u8]) -> bool {
+    /// Adds a line if it is simple; with the part of the text that it is, to the
+    /// octet that ends it.
+    fn simple(
+        &mut self,
+        number: u64,
+        text: &[u8],
+        core::ops::Range { start, end }: core::ops::Range<usize>,
+        line: &[u8],
+    ) -> bool {
         let Some(simple) = self.scan.simple else {
             return false;
         };
@@ -382,6 +400,7 @@ impl Scanner<'_> {
             return false;
         };
         let has_status = !field(&status).trim_ascii().is_empty();
+        let tail = imei.end..end;
         let (last_status, last_reason, last) = &self.last;
         let said = match *last {
             Some(said)
@@ -399,6 +418,7 @@ impl Scanner<'_> {
         };
         self.tally.own_status += u64::from(has_status);
         self.add(number, digits, said);
+        self.tails.keep(text, tail, (said, has_status));
         true
     }
 
@@ -469,6 +489,79 @@ impl Scanner<'_> {
                 }
             },
         }
+    }
+}
+
+//----------- Tails -----------------------------------------------------------
+
+/// How many tails are kept.
+const TAILS: usize = 256;
+
+/// The longest that is kept: what is as long as a line may be would be too long
+/// behind a longer IMEI.
+const TAIL_MAX: usize = 1024;
+
+/// What stands behind the IMEI on simple lines, and what it says: lists have a
+/// few statuses and reasons, so that most lines need not be taken apart.
+#[derive(Debug, Default)]
+struct Tails(Vec<Tail>);
+
+/// One of them.
+#[derive(Clone, Debug, Default)]
+struct Tail {
+    /// Where it stands in the text.
+    at: core::ops::Range<usize>,
+    /// What it says, and whether it has a status.
+    says: (u32, bool),
+}
+
+impl Tails {
+    /// Those of a list of which this is known; none if the IMEI is not first.
+    fn new(simple: Option<Simple>) -> Self {
+        let are_kept = simple.is_some_and(|simple| simple.width > 1 && simple.imei == 0);
+        Self(match are_kept {
+            true => vec![Tail::default(); TAILS],
+            false => Vec::new(),
+        })
+    }
+
+    /// Whether there may be any.
+    #[inline]
+    fn are_kept(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// What a tail says, if it is known.
+    #[inline]
+    fn find(&self, text: &[u8], at: core::ops::Range<usize>) -> Option<(u32, bool)> {
+        let own = text.get(at)?;
+        let known = self.0.get(Self::place(own))?;
+        // An empty one is none: a simple line has a comma at least.
+        (text.get(known.at.clone())? == own).then_some(known.says)
+    }
+
+    /// Keeps one.
+    fn keep(&mut self, text: &[u8], at: core::ops::Range<usize>, says: (u32, bool)) {
+        let place = Self::place(text.get(at.clone()).unwrap_or_default());
+        if at.len() <= TAIL_MAX
+            && let Some(tail) = self.0.get_mut(place)
+        {
+            *tail = Tail { at, says };
+        }
+    }
+
+    /// The place of a tail.
+    #[inline]
+    fn place(tail: &[u8]) -> usize {
+        let (words, rest) = tail.as_chunks::<8>();
+        let last = rest
+            .iter()
+            .fold(0, |last, &octet| last << 8 | u64::from(octet));
+        let words = words.iter().map(|word| u64::from_le_bytes(*word));
+        let hash = words.chain([last]).fold(tail.len() as u64, |hash, word| {
+            (hash.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        });
+        (hash >> 56) as usize % TAILS
     }
 }
 

@@ -259,6 +259,24 @@ impl Segment<'_> {
         }
     }
 
+    /// The keys where they stand in words, and the lines, if all of it says the
+    /// same and the words hold the lines.
+    pub(super) fn simple(
+        &self,
+    ) -> Option<(
+        impl ExactSizeIterator<Item = u64>,
+        impl ExactSizeIterator<Item = u32>,
+    )> {
+        let Meta { line, .. } = *self.meta;
+        let (words, _) = self.words.as_chunks::<8>();
+        let word = |octets: &[u8; 8]| u64::from_le_bytes(*octets);
+        let keys = words.iter().map(move |octets| word(octets) & !LOW);
+        let lines = words
+            .iter()
+            .map(move |octets| line.saturating_add((word(octets) & LOW) as u32));
+        (self.meta.width == 0 && !self.meta.has_lines).then_some((keys, lines))
+    }
+
     /// What all of it says, if it says one thing.
     pub(super) fn only_said(self) -> Option<u32> {
         match *self.meta.table {

@@ -65,7 +65,8 @@ impl Kept {
     pub(crate) fn part(&self, bucket: usize, sketch: &Sketch) -> Filled {
         let lines = bucket * sketch.part()..(bucket + 1) * sketch.part();
         Filled {
-            lines: (self.rest.as_ref().and_then(|rest| rest.get(lines))).map_or_else(Vec::new, <[_]>::to_vec),
+            lines: (self.rest.as_ref().and_then(|rest| rest.get(lines)))
+                .map_or_else(Vec::new, <[_]>::to_vec),
             list_lines: self.rest_lines.get(bucket).cloned().unwrap_or_default(),
             ..Filled::default()
         }

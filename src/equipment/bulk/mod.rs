@@ -36,6 +36,4 @@ pub(super) use self::classes::Classes;
 pub(crate) use self::kept::Kept;
 pub(crate) use self::resolve::{Refusal, Refusals, Said};
 pub(crate) use self::sort::Partition;
-pub(crate) use super::devices::{
-    Arrays, BUCKETS, Few, Filled, Item, Rest, Scattered, Sketch,
-};
+pub(crate) use super::devices::{Arrays, BUCKETS, Few, Filled, Item, Rest, Scattered, Sketch};

@@ -58,6 +58,11 @@ impl Partition {
             ..
         } = self;
         let mut number = before as u64;
+        if is_uniform && let Some((keys, own_lines)) = segment.simple() {
+            words.extend(keys.zip(number..).map(|(key, number)| key | number & LOW));
+            lines.extend(own_lines);
+            return;
+        }
         segment.each(|key, said, line| {
             // Of more than fit the numbers are made when they are sorted.
             words.push(key << LOW_BITS | number & LOW);

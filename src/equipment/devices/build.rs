@@ -8,16 +8,19 @@
 //! A register that does not fit in memory is built piece by piece, each of some
 //! TACs; what is large of a piece is put elsewhere at once ([`Joiner`]).
 
+mod joiner;
+
 use bytemuck::{Pod, Zeroable};
 
-use super::directory::{Dense, Directory, Entry, Extent};
-use super::exact::{Exact, Load};
+pub(in crate::equipment) use self::joiner::Joiner;
+
+use super::directory::{Dense, Entry, Extent};
 use super::line::{Cells, Layout, Line, Slots16};
 use super::mix::{Mix, Seeds};
 use super::pages::Lines;
 use super::quotient::{self, Geometry, Inserted, class_bits, classes, overflow_limit};
-use super::rest::{self, BUCKETS, ByBits, EXACT_COST, Filled, LARGE, Rest, Scattered, Sketch};
-use super::table::{self, CELLS_MAX, CHUNK_LINES, Chunk, Devices, MIXES, SERIAL_BITS, SERIALS};
+use super::rest::{self, ByBits, EXACT_COST, LARGE, Scattered};
+use super::table::{CELLS_MAX, CHUNK_LINES, Chunk, Devices, MIXES, SERIAL_BITS, SERIALS};
 
 /// How many devices a hashed line is meant to have: with 24 of 31 slots one
 /// line in fifteen overflows, and one device in a hundred and forty, whose lookup
@@ -48,7 +51,7 @@ pub struct DevicesBuilder {
     seed: u64,
     /// Whether the number that comes with each device is kept.
     keeps_lines: bool,
-    /// Lines to set addresses aside for.
+    /// Devices to set addresses aside for.
     expected: usize,
     /// Those of the present TAC.
     tac: Vec<Serial>,
@@ -62,6 +65,8 @@ pub struct DevicesBuilder {
     rest: Vec<u64>,
     /// The lines of the list for them, if lines are kept.
     rest_lines: Vec<u32>,
+    /// How many devices each line of the present TAC has.
+    taken: Vec<u8>,
     /// What has been laid out.
     piece: Piece,
 }
@@ -163,7 +168,7 @@ impl DevicesBuilder {
     /// Sets addresses aside for so many devices. It costs no memory before they
     /// come, and nothing has to be moved when they do.
     pub fn expect(&mut self, devices: usize) {
-        self.expected = devices.saturating_mul(REST_COST as usize) / LINE as usize;
+        self.expected = devices;
     }
 
     /// Adds a device with its class, from 1; devices of a TAC come in ascending
@@ -256,10 +261,15 @@ impl DevicesBuilder {
     /// Leaves the present TAC to the rest.
     fn leave_to_rest(&mut self, devices: &[Serial]) {
         let base = u64::from(self.current) * SERIALS;
-        for device in devices {
-            let key = base + u64::from(device.serial);
-            self.rest.push(rest::word(self.rest_mix, key, device.class));
+        if self.rest.is_empty() {
+            self.rest.reserve(self.expected);
         }
+        let mix = self.rest_mix;
+        let words = devices.iter().map(|device| {
+            let key = base + u64::from(device.serial);
+            rest::word(mix, key, device.class)
+        });
+        self.rest.extend(words);
         if self.keeps_lines {
             (self.rest_lines).extend(devices.iter().map(|device| device.line));
         }
@@ -269,10 +279,16 @@ impl DevicesBuilder {
         if devices.iter().all(|device| device.class == first) {
             by_bits.add(first, devices.len() as u64);
         } else {
-            devices.iter().for_each(|device| by_bits.add(device.class, 1));
+            devices
+                .iter()
+                .for_each(|device| by_bits.add(device.class, 1));
         }
-        let large = devices.iter().filter(|device| u64::from(device.class) >= LARGE);
-        self.piece.large.extend(large.map(|device| device.item(base)));
+        let large = devices
+            .iter()
+            .filter(|device| u64::from(device.class) >= LARGE);
+        self.piece
+            .large
+            .extend(large.map(|device| device.item(base)));
     }
 
     /// Lays the present TAC out in cells, which have so many lines.
@@ -305,7 +321,7 @@ impl DevicesBuilder {
     fn extend_dense(&mut self, count: usize) {
         let arrays = &mut self.piece.arrays;
         if arrays.dense.is_empty() {
-            arrays.dense = Lines::with_room(self.expected);
+            arrays.dense = room_for(self.expected);
         }
         arrays.dense.extend(count);
         if self.keeps_lines {
@@ -383,7 +399,7 @@ impl DevicesBuilder {
         } = &mut self.piece;
         let base = arrays.hashed.len();
         if base == 0 {
-            arrays.hashed = Lines::with_room(self.expected);
+            arrays.hashed = room_for(self.expected);
         }
         arrays.hashed.extend(lines as usize);
         if self.keeps_lines {
@@ -394,13 +410,16 @@ impl DevicesBuilder {
         let most = overflow_limit(devices.len());
         for (number, mix) in (0..).zip(&self.mixes) {
             let mut overflowed = 0;
+            self.taken.clear();
+            self.taken.resize(lines as usize, 0);
             for device in devices {
                 let (line, remainder) = geometry.place(mix.apply(u64::from(device.serial)));
                 let place = base + line as usize;
-                let Some(line) = arrays.hashed.get_mut(place) else {
+                let taken = self.taken.get_mut(line as usize);
+                let (Some(line), Some(taken)) = (arrays.hashed.get_mut(place), taken) else {
                     continue;
                 };
-                match quotient::insert::<Slots16>(line, remainder, device.class, bits) {
+                match quotient::insert::<Slots16>((line, taken), remainder, device.class, bits) {
                     Inserted::Stands(slot) => {
                         let place = place * Slots16::SLOTS + slot;
                         if let Some(place) = arrays.hashed_lines.get_mut(place) {
@@ -481,172 +500,9 @@ fn rest_mix(seed: u64) -> Mix<47> {
     Mix::new(Seeds::new(seed).nth(0))
 }
 
-//----------- Joiner ----------------------------------------------------------
-
-/// Puts pieces together whose arrays are kept elsewhere.
-#[derive(Debug)]
-pub(in crate::equipment) struct Joiner {
-    /// For the bijections.
-    seed: u64,
-    /// Whether the line of each device is kept.
-    keeps_lines: bool,
-    /// All but the arrays.
-    piece: Piece,
-    /// How many dense lines there are.
-    dense: usize,
-    /// How many hashed lines there are.
-    hashed: usize,
-}
-
-impl Joiner {
-    /// Nothing yet, for pieces of builders with this seed.
-    pub(in crate::equipment) fn new(seed: u64, keeps_lines: bool) -> Self {
-        Self {
-            seed,
-            keeps_lines,
-            piece: Piece::default(),
-            dense: 0,
-            hashed: 0,
-        }
-    }
-
-    /// Takes a piece, and gives its arrays, which are to be put behind those of
-    /// the pieces before.
-    pub(in crate::equipment) fn join(&mut self, piece: Piece) -> Arrays {
-        let arrays = self.piece.absorb(piece, [self.dense, self.hashed]);
-        self.dense += arrays.dense.len();
-        self.hashed += arrays.hashed.len();
-        arrays
-    }
-
-    /// What the table of the rest is to be like, if there is to be one.
-    pub(in crate::equipment) fn sketch(&self) -> Option<Sketch> {
-        Sketch::new(&self.piece.by_bits, Seeds::new(self.seed), self.keeps_lines)
-    }
-
-    /// Devices of the rest whose classes do not fit in words.
-    pub(in crate::equipment) fn large(&self) -> &[Item] {
-        &self.piece.large
-    }
-
-    /// The map, but for the dense and hashed lines and those of the table of the
-    /// rest, and the lines of the list for the places behind those of these.
-    /// If there is such a table, `exact` has what has no room in it; otherwise
-    /// `rest` are the devices of TACs without structures.
-    ///
-    /// # Errors
-    ///
-    /// If these cannot be read.
-    pub(in crate::equipment) fn finish(
-        self,
-        table: Option<(Sketch, Vec<Item>)>,
-        rest: &dyn Rest,
-    ) -> Result<(Devices, Vec<u32>), String> {
-        let mut lines = Vec::new();
-        let Piece {
-            entries,
-            chunks,
-            exact: mut exact_items,
-            large,
-            by_bits,
-            len,
-            ..
-        } = self.piece;
-        let rest = match table {
-            Some((sketch, exact)) => {
-                exact_items.extend(large);
-                exact_items.extend(exact);
-                sketch.table(Lines::default())
-            }
-            None if by_bits.sum() == 0 => table::Rest::Empty,
-            None => {
-                // There are few.
-                let items = rest::items(rest, rest_mix(self.seed), &large)?;
-                let keys = items.iter().map(|item| item.key);
-                let words = Exact::build(&items, Load::Half, Seeds::of(self.seed, keys));
-                if self.keeps_lines {
-                    add_lines(&mut lines, &words, &items);
-                }
-                table::Rest::Words(words)
-            }
-        };
-        let tacs = entries.iter().map(|entry| u64::from(entry.tac()));
-        let directory = Directory::build(&entries, Seeds::of(self.seed, tacs));
-        let keys = exact_items.iter().map(|item| item.key);
-        let exact = Exact::build(&exact_items, Load::Dense, Seeds::of(self.seed, keys));
-        if self.keeps_lines {
-            add_lines(&mut lines, &exact, &exact_items);
-        }
-        let devices = Devices {
-            directory,
-            chunks: chunks.into_boxed_slice(),
-            dense: Lines::default(),
-            hashed: Lines::default(),
-            mixes: mixes(self.seed),
-            rest,
-            exact,
-            len,
-        };
-        Ok((devices, lines))
-    }
-
-    /// The same, where the rest is in memory, and with its table. The lines of
-    /// the list are those for the places behind dense and hashed ones.
-    pub(in crate::equipment) fn finish_here(
-        self,
-        mut rest: Vec<Scattered>,
-    ) -> (Devices, Vec<u32>) {
-        let mut sketch = self.sketch();
-        let (mut lines, mut list_lines, mut exact) = (Lines::default(), Vec::new(), Vec::new());
-        while let Some(own) = sketch {
-            lines = Lines::with_room(own.lines());
-            list_lines.clear();
-            exact.clear();
-            let mut overflowed = 0;
-            for bucket in 0..BUCKETS {
-                // What is in memory can be read.
-                let filled = own.fill(bucket, &rest).unwrap_or_default();
-                lines.append(&filled.lines);
-                list_lines.extend(filled.list_lines);
-                exact.extend(filled.exact);
-                overflowed += filled.overflowed;
-            }
-            let Some(next) = own.after(overflowed) else {
-                break;
-            };
-            let (part, part_lines) = (own.part(), own.part_lines());
-            let scattered = (0..BUCKETS).map(|bucket| {
-                let lines = lines.get(bucket * part..(bucket + 1) * part);
-                let list_lines = list_lines.get(bucket * part_lines..(bucket + 1) * part_lines);
-                let filled = Filled {
-                    lines: lines.unwrap_or_default().to_vec(),
-                    list_lines: list_lines.unwrap_or_default().to_vec(),
-                    ..Filled::default()
-                };
-                next.scatter_again(&own, (bucket, &filled))
-            });
-            rest = scattered.collect();
-            rest.extend([&exact, self.large()].map(|items| next.scatter(items)));
-            sketch = Some(next);
-        }
-        let table = sketch.map(|sketch| (sketch, exact));
-        let (mut devices, more) = self.finish(table, &rest).unwrap_or_default();
-        devices.fill_rest(lines);
-        list_lines.extend(more);
-        (devices, list_lines)
-    }
-}
-
-/// Appends the lines of the list for the slots of an exact table.
-fn add_lines(lines: &mut Vec<u32>, table: &Exact, items: &[Item]) {
-    let before = lines.len();
-    lines.resize(before + table.slots(), 0);
-    for item in items {
-        let slot = table.slot(item.key).map(|slot| before + slot);
-        if let Some(line) = slot.and_then(|slot| lines.get_mut(slot)) {
-            *line = item.line;
-        }
-    }
+/// Room for the lines of so many devices.
+fn room_for(devices: usize) -> Lines {
+    Lines::with_room(devices.saturating_mul(REST_COST as usize) / Lines::LINE)
 }
 
 /// How many of these devices have classes that slots of so many lines have no

@@ -125,28 +125,27 @@ pub(super) enum Inserted {
     Overflowed,
 }
 
-/// Puts a remainder into its line.
+/// Puts a remainder into its line, which has so many: slots are filled from the
+/// first on.
+#[inline]
 pub(super) fn insert<L: Layout>(
-    line: &mut Line,
+    (line, taken): (&mut Line, &mut u8),
     remainder: u64,
     class: u32,
     class_bits: u32,
 ) -> Inserted {
-    // Filled from the first on, and a slot of zero is empty.
-    match L::find(line, 0, 0) {
-        Some(slot) => {
-            let (stored, inserted) = match u64::from(class) <= classes(class_bits) {
-                true => (u64::from(class), Inserted::Stands(slot)),
-                false => ((1 << class_bits) - 1, Inserted::WithoutClass),
-            };
-            L::set(line, slot, remainder << class_bits | stored);
-            inserted
-        }
-        None => {
-            L::mark_overflow(line, (remainder % u64::from(L::FILTERS)) as u32);
-            Inserted::Overflowed
-        }
+    let slot = usize::from(*taken);
+    if slot >= L::SLOTS {
+        L::mark_overflow(line, (remainder % u64::from(L::FILTERS)) as u32);
+        return Inserted::Overflowed;
     }
+    *taken += 1;
+    let (stored, inserted) = match u64::from(class) <= classes(class_bits) {
+        true => (u64::from(class), Inserted::Stands(slot)),
+        false => ((1 << class_bits) - 1, Inserted::WithoutClass),
+    };
+    L::set(line, slot, remainder << class_bits | stored);
+    inserted
 }
 
 /// Bits for the class of a slot that stores so many of a key.

@@ -16,8 +16,8 @@ use super::quotient::{self, Geometry, Inserted, Table, overflow_limit};
 use super::table;
 
 /// How many buckets there are: a part of a table of a hundred million devices is
-/// 2 MB.
-pub(crate) const BUCKETS: usize = 256;
+/// half a megabyte.
+pub(crate) const BUCKETS: usize = 1024;
 
 /// Bits of a mixed key below those that say its bucket.
 const BUCKET_SHIFT: u32 = 64 - BUCKETS.ilog2();
@@ -61,11 +61,28 @@ pub(crate) trait Rest {
     ///
     /// If they cannot be read.
     fn bucket(&self, bucket: usize, take: &mut dyn FnMut(Few<'_>)) -> Result<(), String>;
+
+    /// Gives all of them to `take`, piece by piece, and in each bucket by bucket.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read.
+    fn all(&self, take: &mut dyn FnMut(Few<'_>)) -> Result<(), String>;
 }
 
 impl Rest for Vec<Scattered> {
     fn bucket(&self, bucket: usize, take: &mut dyn FnMut(Few<'_>)) -> Result<(), String> {
         self.iter().for_each(|piece| take(piece.bucket(bucket)));
+        Ok(())
+    }
+
+    fn all(&self, take: &mut dyn FnMut(Few<'_>)) -> Result<(), String> {
+        for piece in self {
+            take(Few {
+                words: bytemuck::cast_slice(&piece.words),
+                lines: bytemuck::cast_slice(&piece.lines),
+            });
+        }
         Ok(())
     }
 }
@@ -79,7 +96,7 @@ pub(super) fn word(mix: Mix<47>, key: u64, class: u32) -> u64 {
 impl Scattered {
     /// Devices whose words come in any order, with the lines of the list, if
     /// these are kept.
-    pub(super) fn of(words: &[u64], lines: &[u32]) -> Self {
+    pub(crate) fn of(words: &[u64], lines: &[u32]) -> Self {
         if words.is_empty() {
             return Self::default();
         }
@@ -283,7 +300,11 @@ impl Sketch {
         // So many of ten lines' slots are meant to be filled: three quarters to
         // four fifths, so that one device of fifty finds its line full.
         let kinds = [
-            (Slots::Of24, 168, Table::<Slots24>::class_bits as fn(u64) -> u32),
+            (
+                Slots::Of24,
+                168,
+                Table::<Slots24>::class_bits as fn(u64) -> u32,
+            ),
             (Slots::Of28, 144, Table::<Slots28>::class_bits),
             (Slots::Of32, 112, Table::<Slots32>::class_bits),
         ];
@@ -332,14 +353,16 @@ impl Sketch {
         let class_bits = Table::<L>::class_bits(self.lines);
         let mix = self.mix();
         let mut filled = Filled::empty(self);
+        let mut taken = vec![0; count];
         let mut insert = |word: u64, list_line: u32| {
             let (line, remainder) = geometry.place(word & !LARGE);
             let class = (word & LARGE) as u32;
             let place = (line - first.min(line)) as usize;
-            let Some(line) = filled.lines.get_mut(place) else {
+            let (Some(line), Some(taken)) = (filled.lines.get_mut(place), taken.get_mut(place))
+            else {
                 return;
             };
-            match quotient::insert::<L>(line, remainder, class, class_bits) {
+            match quotient::insert::<L>((line, taken), remainder, class, class_bits) {
                 Inserted::Stands(slot) => {
                     let slot = place * L::SLOTS + slot;
                     if let Some(line) = filled.list_lines.get_mut(slot) {
@@ -388,12 +411,7 @@ impl Sketch {
     }
 
     /// The same, of lines that are cut in this way.
-    fn scatter_slots<L: Layout>(
-        &self,
-        before: &Self,
-        bucket: usize,
-        filled: &Filled,
-    ) -> Scattered {
+    fn scatter_slots<L: Layout>(&self, before: &Self, bucket: usize, filled: &Filled) -> Scattered {
         let geometry = Geometry::<47>::new(before.lines);
         let class_bits = Table::<L>::class_bits(before.lines);
         let (mix, now) = (before.mix(), self.mix());
@@ -415,7 +433,9 @@ impl Sketch {
 
     /// Devices with whole keys, scattered for this sketch.
     pub(crate) fn scatter(&self, items: &[Item]) -> Scattered {
-        let words = items.iter().map(|item| word(self.mix(), item.key, item.class));
+        let words = items
+            .iter()
+            .map(|item| word(self.mix(), item.key, item.class));
         let lines = items.iter().map(|item| item.line);
         let lines = lines.take(if self.keeps_lines { items.len() } else { 0 });
         Scattered::of(&words.collect::<Vec<_>>(), &lines.collect::<Vec<_>>())
@@ -460,18 +480,59 @@ impl Sketch {
 /// If they cannot be read.
 pub(super) fn items(rest: &dyn Rest, mix: Mix<47>, large: &[Item]) -> Result<Vec<Item>, String> {
     let mut items = large.to_vec();
-    for bucket in 0..BUCKETS {
-        rest.bucket(bucket, &mut |few| {
-            few.each(|word, line| {
-                if word & LARGE != LARGE {
-                    items.push(Item {
-                        key: mix.invert(word & !LARGE),
-                        class: (word & LARGE) as u32,
-                        line,
-                    });
-                }
-            });
-        })?;
-    }
+    rest.all(&mut |few| {
+        few.each(|word, line| {
+            if word & LARGE != LARGE {
+                items.push(Item {
+                    key: mix.invert(word & !LARGE),
+                    class: (word & LARGE) as u32,
+                    line,
+                });
+            }
+        });
+    })?;
     Ok(items)
+}
+
+//----------- Tests -----------------------------------------------------------
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is put in comes out of the parts, scattered for the next sketch; the
+    /// devices themselves are the oracle.
+    #[test]
+    fn a_table_that_is_given_up_gives_all_devices_back() {
+        let keys = (0..40_000u64).map(|n| n.wrapping_mul(0x5851_f42d_4c95_7f2d) >> 17);
+        let items: Vec<Item> = keys
+            .map(|key| Item {
+                key,
+                class: 1 + (key % 3) as u32,
+                line: key as u32,
+            })
+            .collect();
+        let mut by_bits = ByBits::NONE;
+        items.iter().for_each(|item| by_bits.add(item.class, 1));
+        for keeps_lines in [true, false] {
+            let sketch = Sketch::new(&by_bits, Seeds::new(5), keeps_lines).unwrap();
+            assert!(sketch.after(overflow_limit(items.len())).is_none());
+            let next = sketch.after(items.len()).unwrap();
+            let rest = vec![sketch.scatter(&items)];
+            let mut again = Vec::new();
+            for bucket in 0..BUCKETS {
+                let filled = sketch.fill(bucket, &rest).unwrap();
+                again.push(next.scatter_again(&sketch, (bucket, &filled)));
+                again.push(next.scatter(&filled.exact));
+            }
+            let mut expected = items.clone();
+            if !keeps_lines {
+                expected.iter_mut().for_each(|item| item.line = 0);
+            }
+            let mut found = super::items(&again, next.mix(), &[]).unwrap();
+            expected.sort_unstable_by_key(|item| item.key);
+            found.sort_unstable_by_key(|item| item.key);
+            assert_eq!(found, expected);
+        }
+    }
 }
