@@ -508,14 +508,20 @@ mod tests {
         let items: Vec<Item> = keys
             .map(|key| Item {
                 key,
-                class: 1 + (key % 3) as u32,
+                class: 1 + (key % 9) as u32,
                 line: key as u32,
             })
             .collect();
-        let mut by_bits = ByBits::NONE;
-        items.iter().for_each(|item| by_bits.add(item.class, 1));
         for keeps_lines in [true, false] {
-            let sketch = Sketch::new(&by_bits, Seeds::new(5), keeps_lines).unwrap();
+            // As many lines as it takes for slots to have room for small classes.
+            let sketch = Sketch {
+                slots: Slots::Of32,
+                lines: 1 << 18,
+                devices: items.len() as u64,
+                seeds: Seeds::new(5),
+                number: 0,
+                keeps_lines,
+            };
             assert!(sketch.after(overflow_limit(items.len())).is_none());
             let next = sketch.after(items.len()).unwrap();
             let rest = vec![sketch.scatter(&items)];
