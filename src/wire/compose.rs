@@ -1,7 +1,7 @@
 //! Values to bytes: messages are composed at the end of a buffer that is
 //! reused, so composing allocates nothing once the buffer has grown.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 use super::avp::Avp;
 use super::code::{AvpFlags, AvpKey, VendorId};
@@ -16,34 +16,50 @@ use super::octets::{len_u32, padded, u24};
 /// it for a whole one.
 #[derive(Debug)]
 pub struct Composer<'o> {
-    /// Where the octets go.
+    /// Where the octets go: behind what is composed, zeros for what is to come.
     out: &'o mut BytesMut,
     /// Where this message begins in `out`.
     start: usize,
+    /// Where it has come to.
+    end: usize,
 }
+
+/// Octets that are made ready at once, so that most messages are written
+/// without a look at how much room there is left.
+const STEP: usize = 256;
 
 impl<'o> Composer<'o> {
     /// Begins a message with `header`; its length is filled in by
     /// [`finish`](Self::finish).
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn begin(out: &'o mut BytesMut, header: &Header) -> Self {
+        let mut this = Self::at_end(out);
+        let header = Header {
+            length: 0x00ff_ffff,
+            ..*header
+        };
+        this.put(&header.compose());
+        this
+    }
+
+    /// Begins nothing in particular at the end of `out`.
+    #[inline(always)]
+    fn at_end(out: &'o mut BytesMut) -> Self {
         let start = out.len();
-        out.put_slice(
-            &Header {
-                length: 0x00ff_ffff,
-                ..*header
-            }
-            .compose(),
-        );
-        Self { out, start }
+        out.resize(start.saturating_add(STEP), 0);
+        Self {
+            out,
+            start,
+            end: start,
+        }
     }
 
     /// An AVP with these octets as its data.
-    #[inline]
+    #[inline(always)]
     pub fn octets(&mut self, avp: &AvpDefinition, data: &[u8]) {
         self.avp_header(avp.key, avp.flags, data.len());
-        self.out.put_slice(data);
+        self.put(data);
         self.pad(data.len());
     }
 
@@ -53,7 +69,7 @@ impl<'o> Composer<'o> {
     #[inline(always)]
     pub fn unsigned32(&mut self, avp: &AvpDefinition, value: u32) {
         self.avp_header(avp.key, avp.flags, 4);
-        self.out.put_slice(&value.to_be_bytes());
+        self.put(&value.to_be_bytes());
     }
 
     /// An AVP of type Unsigned64.
@@ -67,30 +83,32 @@ impl<'o> Composer<'o> {
             HostAddress::V4([a, b, c, d]) => self.octets(avp, &[0, 1, a, b, c, d]),
             HostAddress::V6(octets) => {
                 self.avp_header(avp.key, avp.flags, 18);
-                self.out.put_slice(&[0, 2]);
-                self.out.put_slice(&octets);
+                self.put(&[0, 2]);
+                self.put(&octets);
                 self.pad(18);
             }
         }
     }
 
     /// A group: `members` composes what stands in it.
+    #[inline]
     pub fn group(&mut self, avp: &AvpDefinition, members: impl FnOnce(&mut Self)) {
         self.group_of(avp.key, avp.flags, members);
     }
 
     /// A group with a key and flags that no definition gives.
+    #[inline]
     fn group_of(&mut self, key: AvpKey, flags: AvpFlags, members: impl FnOnce(&mut Self)) {
-        let start = self.out.len();
+        let start = self.end;
         self.avp_header(key, flags, 0);
         members(self);
-        let len = self.out.len().saturating_sub(start);
+        let len = self.end.saturating_sub(start);
         self.patch_length(start.saturating_add(5), len);
     }
 
     /// An AVP just as it was received, padded with zeros.
     pub fn copy(&mut self, avp: &Avp<'_>) {
-        self.out.put_slice(avp.raw());
+        self.put(avp.raw());
         self.pad(avp.raw().len());
     }
 
@@ -99,20 +117,20 @@ impl<'o> Composer<'o> {
     pub fn example(&mut self, key: AvpKey, flags: AvpFlags, data_type: DataType) {
         let len = data_type.len_min();
         self.avp_header(key, flags, len);
-        self.out.put_bytes(0, padded(len));
+        self.skip(padded(len));
     }
 
     /// AVPs that were composed before, padding included.
-    #[inline]
+    #[inline(always)]
     pub fn precomposed(&mut self, avps: &[u8]) {
-        self.out.put_slice(avps);
+        self.put(avps);
     }
 
     /// Octets of this message so far, header included.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.out.len().saturating_sub(self.start)
+        self.end.saturating_sub(self.start)
     }
 
     /// Whether nothing was composed yet; never, as the header comes first.
@@ -122,11 +140,12 @@ impl<'o> Composer<'o> {
     }
 
     /// Ends the message: writes its Message Length.
-    #[inline]
+    #[inline(always)]
     pub fn finish(self) {
         let mut this = self;
         let len = this.len();
         this.patch_length(this.start.saturating_add(1), len);
+        this.out.truncate(this.end);
     }
 
     /// The header of an AVP with `len` octets of data. The V bit follows the
@@ -139,28 +158,53 @@ impl<'o> Composer<'o> {
         if key.vendor == VendorId::NONE {
             let flags = flags.0 & !AvpFlags::VENDOR.0;
             let [l0, l1, l2] = length(8);
-            self.out.put_slice(&[c0, c1, c2, c3, flags, l0, l1, l2]);
+            self.put(&[c0, c1, c2, c3, flags, l0, l1, l2]);
         } else {
             let flags = flags.0 | AvpFlags::VENDOR.0;
             let [l0, l1, l2] = length(12);
             let [v0, v1, v2, v3] = key.vendor.0.to_be_bytes();
-            self.out
-                .put_slice(&[c0, c1, c2, c3, flags, l0, l1, l2, v0, v1, v2, v3]);
+            self.put(&[c0, c1, c2, c3, flags, l0, l1, l2, v0, v1, v2, v3]);
         }
     }
 
     /// Zeros up to the next multiple of four behind `len` octets.
-    #[inline]
+    #[inline(always)]
     fn pad(&mut self, len: usize) {
-        let zeros = padded(len).saturating_sub(len);
-        // What is too much is taken back: cheaper than to write so many.
-        let end = self.out.len().saturating_add(zeros);
-        self.out.put_slice(&[0; 4]);
-        self.out.truncate(end);
+        self.skip(padded(len).saturating_sub(len));
+    }
+
+    /// The next octets.
+    #[inline(always)]
+    fn put(&mut self, octets: &[u8]) {
+        let end = self.end.saturating_add(octets.len());
+        if end > self.out.len() {
+            self.grow(end);
+        }
+        // There always is room now.
+        if let Some(room) = self.out.get_mut(self.end..end) {
+            room.copy_from_slice(octets);
+        }
+        self.end = end;
+    }
+
+    /// So many zeros.
+    #[inline(always)]
+    fn skip(&mut self, len: usize) {
+        self.end = self.end.saturating_add(len);
+        if self.end > self.out.len() {
+            self.grow(self.end);
+        }
+    }
+
+    /// Makes room up to `end` at least.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, end: usize) {
+        self.out.resize(end.saturating_add(STEP), 0);
     }
 
     /// Writes a 24-bit length at position `at` of `out`.
-    #[inline]
+    #[inline(always)]
     fn patch_length(&mut self, at: usize, len: usize) {
         let field = self.out.get_mut(at..).and_then(|rest| rest.get_mut(..3));
         if let Some(field) = field {
@@ -174,10 +218,10 @@ impl<'o> Composer<'o> {
 #[must_use]
 pub fn precompose(avps: impl FnOnce(&mut Composer<'_>)) -> Box<[u8]> {
     let mut out = BytesMut::new();
-    avps(&mut Composer {
-        out: &mut out,
-        start: 0,
-    });
+    let mut composer = Composer::at_end(&mut out);
+    avps(&mut composer);
+    let end = composer.end;
+    out.truncate(end);
     Box::from(&out[..])
 }
 
