@@ -352,7 +352,7 @@ proptest! {
         let Deframed::Message(view) = deframe(bytes, 65_536) else {
             return Err(TestCaseError::fail("a message"));
         };
-        prop_assert_eq!(view.header(), &Header { length: view.header().length, ..header });
+        prop_assert_eq!(view.header(), Header { length: view.header().length, ..header });
         prop_assert_eq!(recomposed(&view), bytes);
     }
 }
@@ -368,7 +368,7 @@ fn nest(out: &mut Composer<'_>, depth: usize, avps: &[(AvpDefinition, Vec<u8>)])
 /// A copy of a message, AVP by AVP.
 fn recomposed(message: &Message<'_>) -> Vec<u8> {
     let mut out = BytesMut::new();
-    let mut composer = Composer::begin(&mut out, message.header());
+    let mut composer = Composer::begin(&mut out, &message.header());
     let avps: Avps<'_> = message.avps();
     avps.map_while(Result::ok)
         .for_each(|avp| composer.copy(&avp));

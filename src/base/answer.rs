@@ -58,7 +58,7 @@ impl<'a> Envelope<'a> {
             Avps::none()
         };
         Self {
-            header: *message.header(),
+            header: message.header(),
             session_id,
             proxies,
         }

@@ -7,7 +7,7 @@
 
 use core::fmt;
 
-use super::header::{HEADER_LEN, Header, VERSION};
+use super::header::{HEADER_LEN, VERSION};
 use super::message::Message;
 use super::octets::{Parsed, chunk, octet_and_u24};
 
@@ -105,11 +105,7 @@ pub fn deframe(buffer: &[u8], limit: usize) -> Deframed<'_> {
     let Some((frame, _)) = buffer.split_at_checked(len) else {
         return Deframed::Incomplete { needed: len };
     };
-    match Header::parse(frame) {
-        Ok((body, (_, header))) => Deframed::Message(Message::new(header, frame, body)),
-        // Cannot happen: the frame has at least HEADER_LEN octets.
-        Err(_) => Deframed::Incomplete { needed: HEADER_LEN },
-    }
+    Deframed::Message(Message::new(frame))
 }
 
 /// Takes `received`, one user message of a transport that keeps boundaries

@@ -1,35 +1,32 @@
 //! A received message: its header, and its AVPs parsed as one asks for them.
 
 use super::avp::Avps;
-use super::header::Header;
+use super::header::{HEADER_LEN, Header};
 
 /// A view of one complete message. Made only by [`deframe`](super::deframe),
-/// so the frame is whole and its header has been read; the AVPs may still be
-/// broken.
+/// so the frame is whole; the AVPs may still be broken. The header is read as
+/// one asks for it, which leaves the view small enough to be handed around.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
-    /// The parsed header.
-    header: Header,
-    /// The whole message.
+    /// The whole message, at least a header.
     frame: &'a [u8],
-    /// What follows the header.
-    body: &'a [u8],
 }
 
 impl<'a> Message<'a> {
-    /// Joins a frame with its parsed header and the octets behind that.
-    pub(super) const fn new(header: Header, frame: &'a [u8], body: &'a [u8]) -> Self {
-        Self {
-            header,
-            frame,
-            body,
-        }
+    /// The message that fills a frame of at least [`HEADER_LEN`] octets.
+    pub(super) const fn new(frame: &'a [u8]) -> Self {
+        Self { frame }
     }
 
     /// The header.
+    #[inline(always)]
     #[must_use]
-    pub const fn header(&self) -> &Header {
-        &self.header
+    pub fn header(&self) -> Header {
+        match self.frame.first_chunk() {
+            Some(octets) => Header::parse(octets),
+            // Never: the frame has a header.
+            None => Header::parse(&[0; HEADER_LEN]),
+        }
     }
 
     /// Octets of the whole message.
@@ -47,7 +44,7 @@ impl<'a> Message<'a> {
 
     /// The AVPs of the first level, in order.
     #[must_use]
-    pub const fn avps(&self) -> Avps<'a> {
-        Avps::top(self.body)
+    pub fn avps(&self) -> Avps<'a> {
+        Avps::top(self.frame.get(HEADER_LEN..).unwrap_or_default())
     }
 }

@@ -103,7 +103,7 @@ fn feed(
 
 /// The answer to `request` in what a connection sent.
 fn answer_in(sent: &[u8], request: &[u8]) -> Option<Bytes> {
-    let request = *view(request)?.header();
+    let request = view(request)?.header();
     let mut rest = sent;
     while let Deframed::Message(message) = deframe(rest, usize::MAX) {
         let header = message.header();
