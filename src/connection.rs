@@ -41,6 +41,7 @@ use crate::base::peer::{Action, Event, State, transition};
 use crate::base::watchdog::{self, Alarm, Health, Random, Watchdog};
 use crate::base::{Answer, Envelope, Node};
 use crate::policy::Rulebook;
+use crate::s13::Forms;
 use crate::service::{self, BATCH, Observer, Reading};
 use crate::time::{Now, Uptime};
 use crate::wire::compose::HostAddress;
@@ -91,6 +92,8 @@ pub struct Connection {
     traffic: Traffic,
     /// Whether TLS protects the transport.
     secured: bool,
+    /// What its requests have in common.
+    forms: Forms,
     /// For identifiers and jitter.
     random: Random,
 }
@@ -104,13 +107,32 @@ pub struct Traffic {
     pub answers: u64,
 }
 
-/// A message, and what was read of it before its turn to be handled has come.
+/// A message of which was read what can be before its turn to be handled has
+/// come.
 #[derive(Debug)]
-struct Received<'a> {
+enum Received<'a> {
+    /// A request for the service.
+    Request(Reading<'a>),
+    /// One of the base protocol's own commands, or an answer.
+    Other(Message<'a>),
+}
+
+impl<'a> Received<'a> {
     /// The message.
-    message: Message<'a>,
-    /// What was read, if it is a request for the service.
-    reading: Option<Reading<'a>>,
+    const fn message(&self) -> &Message<'a> {
+        match self {
+            Self::Request(reading) => reading.message(),
+            Self::Other(message) => message,
+        }
+    }
+
+    /// What was read of a request for the service.
+    const fn reading(&self) -> Option<&Reading<'a>> {
+        match self {
+            Self::Request(reading) => Some(reading),
+            Self::Other(_) => None,
+        }
+    }
 }
 
 impl Connection {
@@ -134,6 +156,7 @@ impl Connection {
             farewell: None,
             traffic: Traffic::default(),
             secured: false,
+            forms: Forms::default(),
             random: Random(seed),
         }
     }
@@ -305,7 +328,7 @@ impl Connection {
     /// the other, having read all of them before; returns how many octets they
     /// took.
     ///
-    /// Reading changes nothing, so what was read in vain, because a message
+    /// Reading changes nothing that matters, so what was read in vain, because a message
     /// before it ended the connection or filled `out`, is read again or never.
     #[inline(never)]
     fn handle_batch(
@@ -325,8 +348,7 @@ impl Connection {
                 break;
             }
         }
-        let readings = batch.iter();
-        let readings = readings.filter_map(|received: &Received<'_>| received.reading.as_ref());
+        let readings = batch.iter().filter_map(Received::reading);
         rulebook.prefetch(readings.filter_map(Reading::inquiry));
         self.heard(now.uptime);
         let mut consumed = 0usize;
@@ -334,7 +356,7 @@ impl Connection {
             if !(self.takes_more(out) && self.on_message(now, received, rulebook, out, observer)) {
                 break;
             }
-            consumed = consumed.saturating_add(received.message.len());
+            consumed = consumed.saturating_add(received.message().len());
         }
         consumed
     }
@@ -462,8 +484,8 @@ impl Connection {
 
     /// Reads a message if it is a request for the service: any but CER, DWR and
     /// DPR, which are the base protocol's own unless they have the E bit.
-    #[inline(never)]
-    fn read<'a>(&self, message: Message<'a>) -> Received<'a> {
+    #[inline(always)]
+    fn read<'a>(&mut self, message: Message<'a>) -> Received<'a> {
         let header = message.header();
         let is_base = header.application == ApplicationId::COMMON
             && !header.flags.contains(CommandFlags::ERROR)
@@ -473,13 +495,9 @@ impl Connection {
                     | CommandCode::DEVICE_WATCHDOG
                     | CommandCode::DISCONNECT_PEER
             );
-        let is_served = header.is_request() && !is_base;
-        Received {
-            message,
-            reading: match is_served {
-                true => Some(Reading::of(&message, &self.node)),
-                false => None,
-            },
+        match header.is_request() && !is_base {
+            true => Received::Request(Reading::of(&message, &self.node, &mut self.forms)),
+            false => Received::Other(message),
         }
     }
 
@@ -487,48 +505,66 @@ impl Connection {
     fn on_message(
         &mut self,
         now: Now,
-        Received { message, reading }: &Received<'_>,
+        received: &Received<'_>,
         rulebook: &Rulebook,
         out: &mut BytesMut,
         observer: &mut impl Observer,
     ) -> bool {
-        let header = message.header();
         let composed = out.len();
-        match (reading, header.is_request(), header.command) {
-            (Some(reading), ..) => {
+        match received {
+            Received::Request(reading) => {
                 if self.act(Event::Request) == Action::Serve {
-                    let node = &self.node;
-                    service::answer(message, reading, rulebook, node, now.unix, out, observer);
+                    service::answer(reading, rulebook, &self.node, now.unix, out, observer);
                 }
             }
-            // Of the base protocol, also with the E bit: refused or not, the
-            // request has been read.
-            (None, false, command) if header.application == ApplicationId::COMMON => {
-                self.on_answer(now.uptime, command, message);
-                return true;
-            }
-            (None, false, _) => {
-                self.step(Event::Answer, self.premature());
-                return true;
-            }
-            (None, true, CommandCode::CAPABILITIES_EXCHANGE) => {
-                if !self.on_cer(now.uptime, message, out, observer) {
-                    return false;
+            Received::Other(message) => {
+                if let Some(done) = self.on_other(now, message, out, observer) {
+                    return done;
                 }
             }
-            (None, true, CommandCode::DEVICE_WATCHDOG) => {
-                if self.act(Event::Dwr) == Action::SendDwa {
-                    watchdog::answer(message, &self.node, out);
-                }
-            }
-            // DPR: there are no other requests that are not the service's.
-            (None, true, _) => self.on_dpr(now.uptime, message, out, observer),
         }
         // A request has one answer, or none where it ends the connection.
         self.traffic.requests = self.traffic.requests.saturating_add(1);
         let answered = u64::from(out.len() > composed);
         self.traffic.answers = self.traffic.answers.saturating_add(answered);
         true
+    }
+
+    /// Handles what is no request for the service; `None` if it was a request
+    /// and is done with.
+    fn on_other(
+        &mut self,
+        now: Now,
+        message: &Message<'_>,
+        out: &mut BytesMut,
+        observer: &mut impl Observer,
+    ) -> Option<bool> {
+        let header = message.header();
+        match (header.is_request(), header.command) {
+            // Of the base protocol, also with the E bit: refused or not, the
+            // request has been read.
+            (false, command) if header.application == ApplicationId::COMMON => {
+                self.on_answer(now.uptime, command, message);
+                return Some(true);
+            }
+            (false, _) => {
+                self.step(Event::Answer, self.premature());
+                return Some(true);
+            }
+            (true, CommandCode::CAPABILITIES_EXCHANGE) => {
+                if !self.on_cer(now.uptime, message, out, observer) {
+                    return Some(false);
+                }
+            }
+            (true, CommandCode::DEVICE_WATCHDOG) => {
+                if self.act(Event::Dwr) == Action::SendDwa {
+                    watchdog::answer(message, &self.node, out);
+                }
+            }
+            // DPR: there are no other requests that are not the service's.
+            (true, _) => self.on_dpr(now.uptime, message, out, observer),
+        }
+        None
     }
 
     /// Handles an answer of the base protocol.

@@ -175,10 +175,10 @@ impl Observer for Tally {
         if imei.is_ok_and(|imei| imei.check_digit == CheckDigit::Wrong) {
             self.wrong_check_digit += 1;
         }
-        if check.request.user_name.is_some() && check.inquiry.imsi.is_none() {
+        if check.request.user_name().is_some() && check.inquiry.imsi.is_none() {
             self.ignored_user_name += 1;
         }
-        if check.request.software_version.is_some() && check.inquiry.svn.is_none() {
+        if check.request.software_version().is_some() && check.inquiry.svn.is_none() {
             self.ignored_software_version += 1;
         }
     }

@@ -23,7 +23,7 @@ use crate::base::{Envelope, Node};
 pub use crate::equipment::devices::BATCH;
 use crate::equipment::{Imei, Imsi, Status, Svn};
 use crate::policy::{Inquiry, Outcome, Rulebook, Verdict};
-use crate::s13::{EquipmentStatus, IdentityCheckRequest, answer as eca};
+use crate::s13::{EquipmentStatus, Forms, IdentityCheckRequest, answer as eca};
 use crate::time::UnixTime;
 use crate::wire::{ApplicationId, CommandCode, CommandFlags, Fault, Message};
 
@@ -67,24 +67,28 @@ pub struct Checked<'a> {
 /// Of several requests each can be read before the first is answered, so that
 /// the memory that their lookups begin with is fetched for all of them at once.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading<'a> {
-    /// The request and what the register is to be asked, or what is wrong.
-    read: Result<(IdentityCheckRequest<'a>, Inquiry<'a>), Fault<'a>>,
-}
+pub struct Reading<'a>(Result<(IdentityCheckRequest<'a>, Inquiry<'a>), (Message<'a>, Fault<'a>)>);
 
 impl<'a> Reading<'a> {
     /// Reads `message`, a request of any application but the base protocol's
-    /// own commands.
+    /// own commands. `forms` are those of the connection.
     #[inline(always)]
     #[must_use]
-    pub fn of(message: &Message<'a>, node: &Node) -> Self {
-        let request =
-            check_header(message).and_then(|()| IdentityCheckRequest::read(message, node));
-        Self {
-            read: match request {
-                Ok(request) => Ok((request, inquiry(&request))),
-                Err(fault) => Err(fault),
-            },
+    pub fn of(message: &Message<'a>, node: &Node, forms: &mut Forms) -> Self {
+        let request = check_header(message).and_then(|()| forms.read(message, node));
+        Self(match request {
+            Ok(request) => Ok((request, inquiry(&request))),
+            Err(fault) => Err((*message, fault)),
+        })
+    }
+
+    /// What was read.
+    #[inline]
+    #[must_use]
+    pub const fn message(&self) -> &Message<'a> {
+        match &self.0 {
+            Ok((request, _)) => request.message(),
+            Err((message, _)) => message,
         }
     }
 
@@ -92,13 +96,13 @@ impl<'a> Reading<'a> {
     #[inline]
     #[must_use]
     pub fn inquiry(&self) -> Option<&Inquiry<'a>> {
-        self.read.as_ref().ok().map(|(_, inquiry)| inquiry)
+        self.0.as_ref().ok().map(|(_, inquiry)| inquiry)
     }
 }
 
-/// Answers `message`, which `reading` was read of, at the end of `out`.
+/// Answers a request at the end of `out`.
+#[inline]
 pub fn answer(
-    message: &Message<'_>,
     reading: &Reading<'_>,
     rulebook: &Rulebook,
     node: &Node,
@@ -106,9 +110,9 @@ pub fn answer(
     out: &mut BytesMut,
     observer: &mut impl Observer,
 ) {
-    let (request, inquiry) = match &reading.read {
+    let (request, inquiry) = match &reading.0 {
         Ok(read) => read,
-        Err(fault) => {
+        Err((message, fault)) => {
             let overload_control = message
                 .avps()
                 .map_while(Result::ok)
@@ -134,11 +138,11 @@ pub fn answer(
             eca::compose_fault(
                 out,
                 node,
-                request.envelope,
+                request.envelope(),
                 &fault,
-                request.overload_control,
+                request.overload_control(),
             );
-            observer.faulted(message, &fault);
+            observer.faulted(request.message(), &fault);
         }
     }
     if let Some(shadow) = rulebook.shadow(inquiry, now, &verdict) {
@@ -179,13 +183,13 @@ fn check_header<'a>(message: &Message<'a>) -> Result<(), Fault<'a>> {
 fn inquiry<'a>(request: &IdentityCheckRequest<'a>) -> Inquiry<'a> {
     Inquiry {
         imei: Imei::parse(request.imei()),
-        svn: request.software_version.and_then(Svn::from_digits),
+        svn: request.software_version().and_then(Svn::from_digits),
         imsi: request
-            .user_name
+            .user_name()
             .and_then(|user_name| Imsi::parse(user_name).ok()),
-        origin_host: request.origin_host,
-        origin_realm: request.origin_realm,
-        route_record: request.route_record,
+        origin_host: request.origin_host(),
+        origin_realm: request.origin_realm(),
+        route_record: request.route_record(),
     }
 }
 

@@ -15,7 +15,7 @@ use bytes::BytesMut;
 
 use super::node::Node;
 use crate::wire::code::VendorId;
-use crate::wire::{Avp, Avps, Composer, Fault, Header, Message, ResultCode, dictionary};
+use crate::wire::{Avps, Composer, Fault, Message, ResultCode, dictionary};
 
 /// Auth-Session-State of every S13 message: NO_STATE_MAINTAINED (RFC 6733
 /// section 8.11).
@@ -24,12 +24,12 @@ pub const NO_STATE_MAINTAINED: u32 = 1;
 /// What an answer repeats of its request.
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope<'a> {
-    /// The request's header.
-    header: Header,
+    /// The request.
+    message: Message<'a>,
     /// Its Session-Id.
-    session_id: Option<Avp<'a>>,
-    /// Where to look for Proxy-Info: all AVPs, or none if none is there.
-    proxies: Avps<'a>,
+    session_id: Option<&'a [u8]>,
+    /// Whether there may be Proxy-Infos in it.
+    proxied: bool,
 }
 
 impl<'a> Envelope<'a> {
@@ -41,26 +41,30 @@ impl<'a> Envelope<'a> {
         let mut proxied = false;
         for avp in message.avps().map_while(Result::ok) {
             if avp.key() == dictionary::SESSION_ID.key {
-                session_id = session_id.or(Some(avp));
+                session_id = session_id.or_else(|| Some(avp.data()));
             }
             proxied |= avp.key() == dictionary::PROXY_INFO.key;
         }
-        Self::known(message, session_id, proxied)
+        Self::known(*message, session_id, proxied)
     }
 
     /// The same without another walk, from what a walk already found.
     #[inline]
     #[must_use]
-    pub fn known(message: &Message<'a>, session_id: Option<Avp<'a>>, proxied: bool) -> Self {
-        let proxies = if proxied {
-            message.avps()
-        } else {
-            Avps::none()
-        };
+    pub const fn known(message: Message<'a>, session_id: Option<&'a [u8]>, proxied: bool) -> Self {
         Self {
-            header: message.header(),
+            message,
             session_id,
-            proxies,
+            proxied,
+        }
+    }
+
+    /// Its Proxy-Infos, if there are any, among other AVPs.
+    #[inline]
+    fn proxies(&self) -> Avps<'a> {
+        match self.proxied {
+            true => self.message.avps(),
+            false => Avps::none(),
         }
     }
 }
@@ -81,11 +85,12 @@ impl<'o, 'a> Answer<'o, 'a> {
     pub fn success(out: &'o mut BytesMut, envelope: Envelope<'a>, node: &Node) -> Self {
         Self::begin(out, envelope, false, |out| {
             out.unsigned32(&dictionary::RESULT_CODE, ResultCode::SUCCESS.0);
-            out.precomposed(origin(node, &envelope.header));
+            out.precomposed(origin(node, &envelope));
         })
     }
 
     /// An answer with an Experimental-Result of `vendor`, and no Result-Code.
+    #[inline]
     #[must_use]
     pub fn experimental(
         out: &'o mut BytesMut,
@@ -99,7 +104,7 @@ impl<'o, 'a> Answer<'o, 'a> {
                 out.unsigned32(&dictionary::VENDOR_ID, vendor.0);
                 out.unsigned32(&dictionary::EXPERIMENTAL_RESULT_CODE, code);
             });
-            out.precomposed(origin(node, &envelope.header));
+            out.precomposed(origin(node, &envelope));
         })
     }
 
@@ -113,7 +118,7 @@ impl<'o, 'a> Answer<'o, 'a> {
                 out.unsigned32(&dictionary::RESULT_CODE, code.0);
             } else {
                 out.unsigned32(&dictionary::RESULT_CODE, code.0);
-                out.precomposed(origin(node, &envelope.header));
+                out.precomposed(origin(node, &envelope));
             }
         })
     }
@@ -148,16 +153,16 @@ impl<'o, 'a> Answer<'o, 'a> {
         error: bool,
         result: impl FnOnce(&mut Composer<'_>),
     ) -> Self {
-        let mut out = Composer::begin(out, &envelope.header.answer(error));
-        if let Some(session_id) = &envelope.session_id {
+        let mut out = Composer::begin(out, &envelope.message.header().answer(error));
+        if let Some(session_id) = envelope.session_id {
             // Composed anew rather than copied: a stray P or reserved flag of
             // the request has no place in the answer.
-            out.octets(&dictionary::SESSION_ID, session_id.data());
+            out.octets(&dictionary::SESSION_ID, session_id);
         }
         result(&mut out);
         Self {
             out,
-            proxies: envelope.proxies,
+            proxies: envelope.proxies(),
         }
     }
 
@@ -182,8 +187,8 @@ impl<'o, 'a> Answer<'o, 'a> {
 /// Auth-Session-State, for every application: only the base protocol's own
 /// commands have no sessions.
 #[inline]
-fn origin<'n>(node: &'n Node, header: &Header) -> &'n [u8] {
-    match header.application {
+fn origin<'n>(node: &'n Node, request: &Envelope<'_>) -> &'n [u8] {
+    match request.message.header().application {
         crate::wire::ApplicationId::COMMON => node.origin(),
         _ => node.session_and_origin(),
     }

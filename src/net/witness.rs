@@ -38,7 +38,7 @@ impl Observer for Witness<'_> {
             let imsi = imsi.map(|imsi| self.identity(imsi, imsi.masked()));
             tracing::debug!(
                 "{} ({}): imei {} imsi {}: {}",
-                check.request.origin_host.escape_ascii(),
+                check.request.origin_host().escape_ascii(),
                 self.remote,
                 imei.as_deref().unwrap_or("malformed"),
                 imsi.as_deref().unwrap_or("none"),
@@ -57,7 +57,7 @@ impl Observer for Witness<'_> {
             let imsi = imsi.map(|imsi| self.identity(imsi, imsi.masked()));
             tracing::info!(
                 "shadow: {}: imei {} imsi {}: {}, would be {} by {} ({held_back} more since the last)",
-                check.request.origin_host.escape_ascii(),
+                check.request.origin_host().escape_ascii(),
                 imei.as_deref().unwrap_or("malformed"),
                 imsi.as_deref().unwrap_or("none"),
                 check.verdict.outcome,

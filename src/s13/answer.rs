@@ -49,13 +49,14 @@ impl fmt::Display for EquipmentStatus {
 
 /// Composes the ECA for equipment with this status, or for unknown equipment
 /// if it has none.
+#[inline]
 pub fn compose(
     out: &mut BytesMut,
     node: &Node,
     request: &IdentityCheckRequest<'_>,
     status: Option<EquipmentStatus>,
 ) {
-    let envelope = request.envelope;
+    let envelope = request.envelope();
     let mut answer = match status {
         Some(status) => {
             let mut answer = Answer::success(out, envelope, node);
@@ -66,7 +67,7 @@ pub fn compose(
         }
         None => Answer::experimental(out, envelope, node, VendorId::TGPP, ERROR_EQUIPMENT_UNKNOWN),
     };
-    supported_features(answer.avps(), request.overload_control);
+    supported_features(answer.avps(), request.overload_control());
     answer.finish();
 }
 

@@ -7,8 +7,8 @@
 //! ECA  < 263 > [301] (268 | 297) {277} {264} {296} [1445] [279] *284 *any
 //! ```
 //!
-//! [`request`] is the view of an ECR, [`answer`] composes the ECA. What the
-//! IMEI means is not known here.
+//! [`request`] is the view of an ECR, [`form`] reads those that are like one
+//! before, [`answer`] composes the ECA. What the IMEI means is not known here.
 #![cfg_attr(
     not(test),
     warn(
@@ -19,7 +19,9 @@
 )]
 
 pub mod answer;
+pub mod form;
 pub mod request;
 
 pub use answer::EquipmentStatus;
+pub use form::Forms;
 pub use request::IdentityCheckRequest;

@@ -1,11 +1,13 @@
 //! The view of an ME-Identity-Check-Request (TS 29.272 clause 7.2.19).
 
+use core::ops::Range;
+
 use bytes::BytesMut;
 
 use crate::base::grammar::grammar;
 use crate::base::{Envelope, Fields, Node};
 use crate::wire::{
-    ApplicationId, Avp, CommandCode, CommandFlags, Composer, Culprit, Fault, Header, Message,
+    ApplicationId, Avp, Avps, CommandCode, CommandFlags, Composer, Culprit, Fault, Header, Message,
     dictionary,
 };
 
@@ -41,27 +43,14 @@ grammar! {
     }
 }
 
-/// A well-formed ECR that is addressed to this node.
-#[derive(Clone, Copy, Debug)]
+/// A well-formed ECR that is addressed to this node: the message, and where in
+/// it the values stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdentityCheckRequest<'a> {
-    /// Origin-Host: the client that asks, also behind agents.
-    pub origin_host: &'a [u8],
-    /// Origin-Realm of that client.
-    pub origin_realm: &'a [u8],
-    /// The IMEI AVP, its value unchecked.
-    imei: Avp<'a>,
-    /// Software-Version, its value unchecked.
-    pub software_version: Option<&'a [u8]>,
-    /// User-Name: the IMSI, where the client knows it; unchecked.
-    pub user_name: Option<&'a [u8]>,
-    /// The first Route-Record, if there is any: the node that the first agent
-    /// had the request from (RFC 6733 section 6.7.1).
-    pub route_record: Option<&'a [u8]>,
-    /// Whether the client takes part in overload control, so that the answer
-    /// must say what this node supports (RFC 7683 section 5.1.1).
-    pub overload_control: bool,
-    /// What the answer repeats.
-    pub envelope: Envelope<'a>,
+    /// The message.
+    message: Message<'a>,
+    /// Where its values stand.
+    values: Values,
 }
 
 impl<'a> IdentityCheckRequest<'a> {
@@ -71,8 +60,7 @@ impl<'a> IdentityCheckRequest<'a> {
     /// # Errors
     ///
     /// The first fault found.
-    // Into its caller, so that it is written where it is to stand: it is large.
-    #[inline(always)]
+    #[inline(never)]
     pub fn read(message: &Message<'a>, node: &Node) -> Result<Self, Fault<'a>> {
         let mut fields = Fields::default();
         ECR.read_into(&mut fields, message.avps(), None)?;
@@ -95,44 +83,217 @@ impl<'a> IdentityCheckRequest<'a> {
         let imei = terminal
             .avp(Member::IMEI as usize)
             .ok_or(Fault::MissingAvp(&dictionary::IMEI, group))?;
-        Ok(Self {
-            origin_host: fields.data(Position::ORIGIN_HOST as usize),
-            origin_realm: fields.data(Position::ORIGIN_REALM as usize),
-            imei,
-            software_version: terminal
-                .avp(Member::SOFTWARE_VERSION as usize)
-                .map(|avp| avp.data()),
-            user_name: avp(Position::USER_NAME).map(|avp| avp.data()),
-            route_record: avp(Position::ROUTE_RECORD).map(|avp| avp.data()),
+        let place = |avp: Option<Avp<'a>>| match avp {
+            Some(avp) => Place::of(message.bytes(), avp.data()),
+            None => Place::NOWHERE,
+        };
+        let values = Values {
+            session_id: place(avp(Position::SESSION_ID)),
+            origin_host: place(avp(Position::ORIGIN_HOST)),
+            origin_realm: place(avp(Position::ORIGIN_REALM)),
+            imei: place(Some(imei)),
+            software_version: place(terminal.avp(Member::SOFTWARE_VERSION as usize)),
+            user_name: place(avp(Position::USER_NAME)),
+            route_record: place(avp(Position::ROUTE_RECORD)),
             overload_control: avp(Position::OC_SUPPORTED_FEATURES).is_some(),
-            envelope: Envelope::known(
-                message,
-                avp(Position::SESSION_ID),
-                avp(Position::PROXY_INFO).is_some(),
-            ),
-        })
+            proxied: avp(Position::PROXY_INFO).is_some(),
+        };
+        Ok(Self::at(*message, values))
     }
 
-    /// The value of the IMEI AVP.
+    /// The request of which the values stand at these places.
+    #[inline(always)]
+    pub(super) const fn at(message: Message<'a>, values: Values) -> Self {
+        Self { message, values }
+    }
+
+    /// What it was read from.
+    #[inline]
+    #[must_use]
+    pub const fn message(&self) -> &Message<'a> {
+        &self.message
+    }
+
+    /// Where its values stand.
+    pub(super) const fn values(&self) -> &Values {
+        &self.values
+    }
+
+    //--- Values
+
+    /// Origin-Host: the client that asks, also behind agents.
+    #[inline]
+    #[must_use]
+    pub fn origin_host(&self) -> &'a [u8] {
+        self.at_place(self.values.origin_host).unwrap_or_default()
+    }
+
+    /// Origin-Realm of that client.
+    #[inline]
+    #[must_use]
+    pub fn origin_realm(&self) -> &'a [u8] {
+        self.at_place(self.values.origin_realm).unwrap_or_default()
+    }
+
+    /// IMEI, unchecked.
+    #[inline]
     #[must_use]
     pub fn imei(&self) -> &'a [u8] {
-        self.imei.data()
+        self.at_place(self.values.imei).unwrap_or_default()
     }
+
+    /// Software-Version, unchecked.
+    #[inline]
+    #[must_use]
+    pub fn software_version(&self) -> Option<&'a [u8]> {
+        self.at_place(self.values.software_version)
+    }
+
+    /// User-Name: the IMSI, where the client knows it; unchecked.
+    #[inline]
+    #[must_use]
+    pub fn user_name(&self) -> Option<&'a [u8]> {
+        self.at_place(self.values.user_name)
+    }
+
+    /// The first Route-Record, if there is any: the node that the first agent
+    /// had the request from (RFC 6733 section 6.7.1).
+    #[inline]
+    #[must_use]
+    pub fn route_record(&self) -> Option<&'a [u8]> {
+        self.at_place(self.values.route_record)
+    }
+
+    /// Whether the client takes part in overload control, so that the answer
+    /// must say what this node supports (RFC 7683 section 5.1.1).
+    #[inline]
+    #[must_use]
+    pub const fn overload_control(&self) -> bool {
+        self.values.overload_control
+    }
+
+    /// What the answer repeats.
+    #[inline]
+    #[must_use]
+    pub fn envelope(&self) -> Envelope<'a> {
+        let session_id = self.at_place(self.values.session_id);
+        Envelope::known(self.message, session_id, self.values.proxied)
+    }
+
+    /// The octets at a place.
+    #[inline(always)]
+    fn at_place(&self, place: Place) -> Option<&'a [u8]> {
+        match place.is_nowhere() {
+            true => None,
+            false => self.message.bytes().get(place.range()),
+        }
+    }
+
+    //--- Faults
 
     /// The fault of an IMEI that cannot be one (5004, with the IMEI in its
     /// Terminal-Information).
+    #[cold]
     #[must_use]
-    pub const fn invalid_imei(&self) -> Fault<'a> {
-        let within = Some(&dictionary::TERMINAL_INFORMATION);
-        Fault::InvalidValue(
-            Culprit {
-                avp: self.imei,
-                within,
-            },
-            "the IMEI is not 14, 15 or 16 digits",
-        )
+    pub fn invalid_imei(&self) -> Fault<'a> {
+        let group = &dictionary::TERMINAL_INFORMATION;
+        let first =
+            |mut avps: Avps<'a>, key| avps.find_map(|avp| avp.ok().filter(|avp| avp.key() == key));
+        let terminal = first(self.message.avps(), group.key);
+        let members = terminal.and_then(|terminal| terminal.members());
+        match members.and_then(|members| first(members, dictionary::IMEI.key)) {
+            Some(avp) => Fault::InvalidValue(
+                Culprit {
+                    avp,
+                    within: Some(group),
+                },
+                "the IMEI is not 14, 15 or 16 digits",
+            ),
+            // Never: it was read from there.
+            None => Fault::MissingAvp(&dictionary::IMEI, Some(group)),
+        }
     }
 }
+
+//----------- Values ----------------------------------------------------------
+
+/// Where the values of a request stand in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Values {
+    /// Session-Id.
+    session_id: Place,
+    /// Origin-Host.
+    origin_host: Place,
+    /// Origin-Realm.
+    origin_realm: Place,
+    /// IMEI.
+    imei: Place,
+    /// Software-Version.
+    software_version: Place,
+    /// User-Name.
+    user_name: Place,
+    /// The first Route-Record.
+    route_record: Place,
+    /// Whether there is OC-Supported-Features.
+    overload_control: bool,
+    /// Whether there is Proxy-Info.
+    proxied: bool,
+}
+
+impl Values {
+    /// The places of all values.
+    pub(super) fn all(&self) -> impl Iterator<Item = Range<usize>> {
+        let places = [
+            self.session_id,
+            self.origin_host,
+            self.origin_realm,
+            self.imei,
+            self.software_version,
+            self.user_name,
+            self.route_record,
+        ];
+        places.into_iter().map(Place::range)
+    }
+}
+
+/// Where a value stands: its first octet, and the one behind its last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    /// The first octet, counted from the message's.
+    from: u32,
+    /// The octet behind the last.
+    to: u32,
+}
+
+impl Place {
+    /// That of a value which is not there: no value stands in the header.
+    const NOWHERE: Self = Self { from: 0, to: 0 };
+
+    /// The place of `value`, which was borrowed from `frame`.
+    fn of(frame: &[u8], value: &[u8]) -> Self {
+        let from = value.as_ptr().addr().wrapping_sub(frame.as_ptr().addr());
+        let to = from.saturating_add(value.len());
+        match (u32::try_from(from), u32::try_from(to)) {
+            (Ok(from), Ok(to)) => Self { from, to },
+            // Never: messages are far shorter.
+            _ => Self::NOWHERE,
+        }
+    }
+
+    /// Whether the value is not there.
+    #[inline(always)]
+    const fn is_nowhere(self) -> bool {
+        self.to == 0
+    }
+
+    /// The octets there.
+    #[inline(always)]
+    const fn range(self) -> Range<usize> {
+        self.from as usize..self.to as usize
+    }
+}
+
+//----------- As a client -----------------------------------------------------
 
 /// What a client puts into an ECR.
 #[derive(Clone, Copy, Debug)]

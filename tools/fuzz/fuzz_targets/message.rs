@@ -9,7 +9,8 @@ use libfuzzer_sys::fuzz_target;
 use weir::base::answer::Envelope;
 use weir::base::node::Node;
 use weir::base::{capabilities, disconnect, watchdog};
-use weir::s13::{EquipmentStatus, IdentityCheckRequest, answer};
+use weir::s13::form::FORM_LEN_MAX;
+use weir::s13::{EquipmentStatus, Forms, IdentityCheckRequest, answer};
 use weir::wire::{AvpFlags, Avps, DEFAULT_MESSAGE_LEN_MAX, Deframed, Message, deframe};
 
 static NODE: LazyLock<Node> = LazyLock::new(weir_fuzz::node);
@@ -22,8 +23,30 @@ fuzz_target!(|data: &[u8]| {
     compare(message.avps(), &message.bytes()[20..]);
     if message.header().is_request() {
         answers(&message);
+        forms(&message);
     }
 });
+
+/// What is read by the form of a request is what is read in full: of the
+/// request itself, and of those that differ from it in an octet.
+fn forms(message: &Message<'_>) {
+    let node = &*NODE;
+    let mut learned = Forms::default();
+    if learned.read(message, node).is_err() || message.len() > FORM_LEN_MAX {
+        return;
+    }
+    let mut octets = message.bytes().to_vec();
+    for place in 0..octets.len() {
+        let before = octets[place];
+        // Another octet of the input says what it becomes.
+        octets[place] ^= octets[place * 7 % octets.len()];
+        if let Deframed::Message(message) = deframe(&octets, DEFAULT_MESSAGE_LEN_MAX) {
+            let full = IdentityCheckRequest::read(&message, node);
+            assert_eq!(learned.clone().read(&message, node), full);
+        }
+        octets[place] = before;
+    }
+}
 
 /// Both readings find the same AVPs, also inside whatever may be a group.
 fn compare(avps: Avps<'_>, octets: &[u8]) {
@@ -74,9 +97,9 @@ fn answers(message: &Message<'_>) {
                 answer::compose_fault(
                     out,
                     node,
-                    request.envelope,
+                    request.envelope(),
                     &fault,
-                    request.overload_control,
+                    request.overload_control(),
                 );
             });
         }
