@@ -78,9 +78,9 @@ fn change(number: u64) -> Arc<Change> {
 
 /// The rulebook with so many changes.
 fn changed(base: &Rulebook, count: u64) -> Rulebook {
-    let overlay = Overlay::new([0x1234_5678_9abc_def1, 0xfedc_ba98_7654_3211]);
+    let secret = [0x1234_5678_9abc_def1, 0xfedc_ba98_7654_3211];
     let changes = (0..count).map(change);
-    let (overlay, misfits) = overlay.with_those_that_fit(base.snapshot(), changes);
+    let (overlay, misfits) = Overlay::of_those_that_fit(secret, base.snapshot(), changes);
     assert!(misfits.is_empty());
     base.with_overlay(overlay)
 }
@@ -257,6 +257,7 @@ fn replays(criterion: &mut Criterion, base: &Rulebook) {
     }
     let read = || {
         let mut live = Live::default();
+        live.reserve(octets.len() / 128);
         replay(&octets, |step| live.take(&step)).expect("a whole journal");
         live
     };
@@ -272,9 +273,8 @@ fn replays(criterion: &mut Criterion, base: &Rulebook) {
     group.bench_function("lay above", |bencher| {
         bencher.iter_custom(|times| {
             timed(times, || {
-                let overlay = Overlay::new([5, 9]);
                 let changes = live.in_order().cloned();
-                overlay.with_those_that_fit(base.snapshot(), changes).0
+                Overlay::of_those_that_fit([5, 9], base.snapshot(), changes).0
             })
         });
     });

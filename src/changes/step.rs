@@ -98,14 +98,7 @@ impl Step {
         text(&subject.list, out);
         let subscriber = subject.subscriber.map_or(0, Imsi::key);
         out.extend_from_slice(&subscriber.to_le_bytes());
-        let (kind, first, second) = match subject.scope {
-            Scope::DeviceSvn(device, svn) => (0, device.number(), u64::from(svn.number())),
-            Scope::Device(device) => (1, device.number(), 0),
-            Scope::Range { from, to } => (2, from.number(), to.number()),
-            Scope::Tac(tac) => (3, u64::from(tac.number()), 0),
-            Scope::TacPrefix(prefix) => (4, u64::from(prefix.number()), prefix.digits() as u64),
-            Scope::Special(_) => (u8::MAX, 0, 0),
-        };
+        let (kind, first, second) = scope_numbers(subject.scope);
         out.push(kind);
         out.extend_from_slice(&first.to_le_bytes());
         out.extend_from_slice(&second.to_le_bytes());
@@ -128,6 +121,19 @@ impl Step {
         for imsi in &entry.exceptions {
             out.extend_from_slice(&imsi.key().to_le_bytes());
         }
+    }
+}
+
+/// The kind of a scope, and two numbers that tell it from others of its kind.
+pub(super) fn scope_numbers(scope: Scope) -> (u8, u64, u64) {
+    match scope {
+        Scope::DeviceSvn(device, svn) => (0, device.number(), u64::from(svn.number())),
+        Scope::Device(device) => (1, device.number(), 0),
+        Scope::Range { from, to } => (2, from.number(), to.number()),
+        Scope::Tac(tac) => (3, u64::from(tac.number()), 0),
+        Scope::TacPrefix(prefix) => (4, u64::from(prefix.number()), prefix.digits() as u64),
+        // No change is about one.
+        Scope::Special(_) => (u8::MAX, 0, 0),
     }
 }
 

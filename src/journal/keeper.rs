@@ -201,9 +201,8 @@ pub type Misfit = (Arc<Change>, EditError);
 /// A rulebook with all changes above it that fit its lists.
 #[must_use]
 pub fn laid_above(rulebook: &Rulebook, live: &Live, secret: [u64; 2]) -> (Rulebook, Vec<Misfit>) {
-    let overlay = Overlay::new(secret);
-    let (overlay, misfits) =
-        overlay.with_those_that_fit(rulebook.snapshot(), live.in_order().cloned());
+    let changes = live.in_order().cloned();
+    let (overlay, misfits) = Overlay::of_those_that_fit(secret, rulebook.snapshot(), changes);
     (rulebook.with_overlay(overlay), misfits)
 }
 
@@ -536,7 +535,7 @@ fn above<'a>(
         steps.push(step);
     }
     let edits: Vec<Edit> = steps.iter().map(|step| step.edit.clone()).collect();
-    let above = overlay.with(snapshot, &edits);
+    let above = overlay.with_agreeing(snapshot, &edits);
     let above = above.map_err(|(at, error)| format!("{}{error}", place(at)))?;
     Ok((above, steps))
 }

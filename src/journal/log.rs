@@ -330,6 +330,7 @@ fn load(disk: &impl Disk, number: u64) -> Result<(Live, Replay), LogError> {
     let name = name(number);
     let octets = disk.read(&name).map_err(|error| at(&name, error))?;
     let mut live = Live::default();
+    live.reserve(octets.len() / CHANGE_TYPICAL as usize);
     let replayed = replay(&octets, |step| live.take(&step));
     let replayed = replayed.map_err(|damage| LogError::Damaged {
         name,

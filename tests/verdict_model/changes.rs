@@ -311,7 +311,8 @@ fn decides_with_changes_as_the_model_does() {
             before = Some((applied, rulebook));
         }
         // Made at once above the same lists, they are what they are.
-        let (again, misfits) = Overlay::new([9, 9]).with_those_that_fit(
+        let (again, misfits) = Overlay::of_those_that_fit(
+            [9, 9],
             base.snapshot(),
             (1..)
                 .zip(

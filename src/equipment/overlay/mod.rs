@@ -12,9 +12,11 @@
 //! once. What the snapshot says of the subject of a change is passed over, and
 //! what the change says comes in its place ([`Layered`]).
 
+mod bulk;
 mod layered;
 mod tree;
 mod wide;
+mod writer;
 
 use std::sync::Arc;
 
@@ -23,10 +25,9 @@ use thiserror::Error;
 pub(crate) use self::layered::{Layered, Lookup};
 use self::tree::Tree;
 use self::wide::Wide;
+use self::writer::{CROWDED, Writer};
 use super::change::{Action, Change, Subject};
-use super::{
-    Counts, Device, Imsi, ListId, ListKind, RuleKind, Scope, Snapshot, Status, Svn, Validity,
-};
+use super::{Counts, Device, Imsi, ListId, Scope, Snapshot, Status, Svn, Validity};
 
 /// Changes about one device, or one subscriber, that there may be: a lookup
 /// looks at all of them.
@@ -75,6 +76,20 @@ struct OfDevice {
     status: Option<Status>,
     /// Whether the change says when.
     is_dated: bool,
+}
+
+impl OfDevice {
+    /// What a change of a list says of a device with this software version, or
+    /// any.
+    fn of(change: &Arc<Change>, list: ListId, svn: Option<Svn>) -> Self {
+        Self {
+            change: Arc::clone(change),
+            list,
+            svn,
+            status: entry(change).map(|entry| entry.status),
+            is_dated: entry(change).is_some_and(|entry| entry.validity != Validity::ALWAYS),
+        }
+    }
 }
 
 /// What a change says of a subscriber.
@@ -157,44 +172,40 @@ impl Overlay {
     /// The first edit that cannot be made, by its place: none is made then. To
     /// undo what was never changed is no error.
     pub fn with(&self, base: &Snapshot, edits: &[Edit]) -> Result<Self, (usize, EditError)> {
+        self.edited(base, edits, false)
+    }
+
+    /// The same, where a range that overlaps another range of its list and says
+    /// something else is refused, as in a file of the list.
+    ///
+    /// # Errors
+    ///
+    /// As [`with`](Self::with), and of such a range [`EditError::Contradicts`].
+    pub fn with_agreeing(
+        &self,
+        base: &Snapshot,
+        edits: &[Edit],
+    ) -> Result<Self, (usize, EditError)> {
+        self.edited(base, edits, true)
+    }
+
+    /// The overlay with these edits, which must agree with all else or need not.
+    fn edited(
+        &self,
+        base: &Snapshot,
+        edits: &[Edit],
+        must_agree: bool,
+    ) -> Result<Self, (usize, EditError)> {
         let mut next = Writer::new(self, base);
         for (place, edit) in edits.iter().enumerate() {
             next.make(edit).map_err(|error| (place, error))?;
         }
         let last = edits.len().saturating_sub(1);
-        match next.finish() {
+        match next.finish(must_agree) {
             Ok((_, true)) => Err((last, EditError::TooMany(CROWDED))),
             Ok((next, false)) => Ok(next),
             Err(error) => Err((last, error)),
         }
-    }
-
-    /// The overlay with all these changes that fit the snapshot, and those that
-    /// do not: their list is gone, or of another kind now.
-    #[must_use]
-    pub fn with_those_that_fit(
-        &self,
-        base: &Snapshot,
-        changes: impl Iterator<Item = Arc<Change>>,
-    ) -> (Self, Vec<(Arc<Change>, EditError)>) {
-        let mut next = Writer::new(self, base);
-        let mut changes: Vec<_> = changes.collect();
-        // Neighbours in the tree one after the other, so that a million of them
-        // do not each wait for memory; all others stay in their order.
-        changes.sort_by_cached_key(|change| match change.subject.scope {
-            Scope::Device(device) if exceptions(change).is_empty() => {
-                self.devices.order(device.number())
-            }
-            _ => u64::MAX,
-        });
-        let misfits = changes.into_iter().filter_map(|change| {
-            let made = next.make(&Edit::Change(Arc::clone(&change)));
-            made.err().map(|error| (change, error))
-        });
-        let mut misfits: Vec<_> = misfits.collect();
-        // They were not crowded when they were made.
-        let next = next.finish_with_those_that_fit(&mut misfits);
-        (next, misfits)
     }
 
     /// What a list says of a device by a change, the one to exactly this
@@ -237,6 +248,21 @@ pub enum EditError {
         "{0} cannot be changed: name a device, a range from lower to higher, a TAC or a prefix"
     )]
     Scope(Scope),
+    /// A range overlaps one of the same list that says something else.
+    #[error(
+        "{scope} cannot be {status}, as {other} of the same list overlaps it and is {is}: change \
+         or remove that first, or change the devices one by one"
+    )]
+    Contradicts {
+        /// What was to be changed.
+        scope: Scope,
+        /// What it was to be.
+        status: Status,
+        /// What it overlaps.
+        other: Scope,
+        /// What that is.
+        is: Status,
+    },
     /// What the change replaces was left in the file of the snapshot.
     #[error(
         "what it replaces cannot be looked up: the file of the snapshot in force was written to \
@@ -260,280 +286,6 @@ impl EditError {
     }
 }
 
-//----------- Writer ----------------------------------------------------------
-
-/// The next overlay under way.
-struct Writer<'a> {
-    /// What it will be.
-    overlay: Overlay,
-    /// What it is above.
-    base: &'a Snapshot,
-    /// The wide changes, if they are others than before.
-    wide: Option<Vec<(ListId, Arc<Change>)>>,
-    /// The list that was asked for last.
-    last: Option<(Arc<str>, ListId, ListKind)>,
-}
-
-impl<'a> Writer<'a> {
-    /// Begins with an overlay.
-    fn new(overlay: &Overlay, base: &'a Snapshot) -> Self {
-        Self {
-            overlay: overlay.clone(),
-            base,
-            wide: None,
-            last: None,
-        }
-    }
-
-    /// The number and kind of a list.
-    fn list(&mut self, name: &Arc<str>) -> Result<(ListId, ListKind), EditError> {
-        if let Some((last, id, kind)) = &self.last
-            && last == name
-        {
-            return Ok((*id, *kind));
-        }
-        let list = self.base.lists().find(|list| *list.name == **name);
-        let list = list.ok_or_else(|| EditError::NoList(Arc::clone(name)))?;
-        self.last = Some((Arc::clone(name), list.id, list.kind));
-        Ok((list.id, list.kind))
-    }
-
-    /// Makes one edit.
-    fn make(&mut self, edit: &Edit) -> Result<(), EditError> {
-        let (subject, change) = match edit {
-            Edit::Change(change) => (&change.subject, Some(change)),
-            Edit::Undo(subject) => (subject, None),
-        };
-        let (list, kind) = match (self.list(&subject.list), change) {
-            // Of a list that is gone nothing is in effect.
-            (Err(_), None) => return Ok(()),
-            (list, _) => list?,
-        };
-        match subject.scope {
-            Scope::Special(_) => return Err(EditError::Scope(subject.scope)),
-            Scope::Range { from, to } if from > to => return Err(EditError::Scope(subject.scope)),
-            _ => {}
-        }
-        if change.is_some() && self.overlay.len >= CHANGES_MAX {
-            return Err(EditError::TooMany("there are at most 2,000,000 changes"));
-        }
-        let exceptions = change.map_or(&[][..], |change| exceptions(change));
-        match (kind, subject.subscriber) {
-            // Made when the list was of the other kind, it is not in effect.
-            (ListKind::Rules { .. }, Some(_)) | (ListKind::Bindings { .. }, None)
-                if change.is_none() =>
-            {
-                return Ok(());
-            }
-            (ListKind::Rules { .. }, Some(_)) => {
-                return Err(EditError::NotBindings(Arc::clone(&subject.list)));
-            }
-            (ListKind::Bindings { .. }, None) => {
-                return Err(EditError::NotRules(Arc::clone(&subject.list)));
-            }
-            (ListKind::Bindings { .. }, Some(_)) if !exceptions.is_empty() => {
-                return Err(EditError::NotRules(Arc::clone(&subject.list)));
-            }
-            (ListKind::Bindings { .. }, Some(imsi)) => {
-                return self.change_binding(list, imsi, subject, change);
-            }
-            (ListKind::Rules { .. }, None) => {}
-        }
-        if exceptions.len() > EXCEPTIONS_MAX {
-            return Err(EditError::TooMany("a change excepts at most 1024 IMSIs"));
-        }
-        match subject.scope {
-            Scope::Device(device) => self.change_device(list, device, None, change),
-            Scope::DeviceSvn(device, svn) => self.change_device(list, device, Some(svn), change),
-            _ => self.change_wide(list, subject, change),
-        }
-    }
-
-    /// Changes what a list says of a device.
-    fn change_device(
-        &mut self,
-        list: ListId,
-        device: Device,
-        svn: Option<Svn>,
-        change: Option<&Arc<Change>>,
-    ) -> Result<(), EditError> {
-        let before = self.overlay.of_device(list, device, svn);
-        let before = before.map(|(_, of)| Arc::clone(&of.change));
-        if before.is_none()
-            && change.is_some()
-            && self.overlay.devices.find(device.number()).count() >= SAME_MAX
-        {
-            return Err(EditError::TooMany("a device has at most 1024 changes"));
-        }
-        // The exceptions go first, as they may not fit.
-        for &imsi in change.map_or(&[][..], |change| exceptions(change)) {
-            let kept = self.overlay.subscribers.find(imsi.key());
-            let mut others = kept.filter(|of| !is_same(before.as_ref(), &of.change));
-            if others.nth(SAME_MAX - 1).is_some() {
-                return Err(EditError::TooMany("an IMSI has at most 1024 changes"));
-            }
-        }
-        if let Some(before) = &before {
-            for imsi in exceptions(before) {
-                let is_it = |of: &OfSubscriber| Arc::ptr_eq(&of.change, before);
-                (self.overlay.subscribers).replace(imsi.key(), None, is_it);
-            }
-        }
-        let of = change.map(|change| OfDevice {
-            change: Arc::clone(change),
-            list,
-            svn,
-            status: entry(change).map(|entry| entry.status),
-            is_dated: entry(change).is_some_and(|entry| entry.validity != Validity::ALWAYS),
-        });
-        if let Some(change) = change {
-            for imsi in exceptions(change) {
-                let of = OfSubscriber {
-                    change: Arc::clone(change),
-                    list,
-                    is_exception: true,
-                };
-                // Named twice, a subscriber is excepted once.
-                let is_it = |own: &OfSubscriber| Arc::ptr_eq(&own.change, change);
-                (self.overlay.subscribers).replace(imsi.key(), Some(of), is_it);
-            }
-        }
-        let kind = match svn {
-            Some(_) => RuleKind::DeviceSvn,
-            None => RuleKind::Device,
-        };
-        self.count(Some(kind), before.as_ref(), change);
-        (self.overlay.devices).replace(device.number(), of, |own| {
-            own.list == list && own.svn == svn
-        });
-        Ok(())
-    }
-
-    /// Changes what a list says of a subscriber in some devices.
-    fn change_binding(
-        &mut self,
-        list: ListId,
-        imsi: Imsi,
-        subject: &Subject,
-        change: Option<&Arc<Change>>,
-    ) -> Result<(), EditError> {
-        let is_it = |of: &OfSubscriber| {
-            !of.is_exception && of.list == list && of.change.subject.scope == subject.scope
-        };
-        let before = (self.overlay.subscribers.find(imsi.key()))
-            .find(|of| is_it(of))
-            .map(|of| Arc::clone(&of.change));
-        if before.is_none()
-            && change.is_some()
-            && self.overlay.subscribers.find(imsi.key()).count() >= SAME_MAX
-        {
-            return Err(EditError::TooMany("an IMSI has at most 1024 changes"));
-        }
-        let of = change.map(|change| OfSubscriber {
-            change: Arc::clone(change),
-            list,
-            is_exception: false,
-        });
-        self.count(None, before.as_ref(), change);
-        (self.overlay.subscribers).replace(imsi.key(), of, is_it);
-        Ok(())
-    }
-
-    /// Changes what a list says of a range, TAC or prefix.
-    fn change_wide(
-        &mut self,
-        list: ListId,
-        subject: &Subject,
-        change: Option<&Arc<Change>>,
-    ) -> Result<(), EditError> {
-        let wide = &self.overlay.wide;
-        let all = self.wide.get_or_insert_with(|| wide.changes().to_vec());
-        let is_it = |(own, change): &(ListId, Arc<Change>)| {
-            *own == list && change.subject.scope == subject.scope
-        };
-        let place = all.iter().position(is_it);
-        let before = place.and_then(|place| all.get(place));
-        let before = before.map(|(_, change)| Arc::clone(change));
-        if before.is_none() && change.is_some() && all.len() >= WIDE_MAX {
-            return Err(EditError::TooMany(
-                "at most 10,000 ranges, TACs and prefixes are changed",
-            ));
-        }
-        replace(all, change.map(|change| (list, Arc::clone(change))), is_it);
-        self.count(Some(subject.scope.kind()), before.as_ref(), change);
-        Ok(())
-    }
-
-    /// Counts a rule of this kind, or a binding, that comes in place of another.
-    fn count(
-        &mut self,
-        kind: Option<RuleKind>,
-        before: Option<&Arc<Change>>,
-        after: Option<&Arc<Change>>,
-    ) {
-        let counts = &mut self.overlay.counts;
-        for (change, is_more) in [(before, false), (after, true)] {
-            let Some(change) = change else { continue };
-            let step = |count: &mut usize, by: usize| {
-                *count = match is_more {
-                    true => count.saturating_add(by),
-                    false => count.saturating_sub(by),
-                }
-            };
-            step(&mut self.overlay.len, 1);
-            if entry(change).is_some() {
-                step(
-                    match kind {
-                        Some(kind) => counts.of_mut(kind),
-                        None => &mut counts.bindings,
-                    },
-                    1,
-                );
-                step(&mut counts.exceptions, exceptions(change).len());
-            }
-        }
-    }
-
-    /// The next overlay, and whether it has too many ranges that share a
-    /// device.
-    fn finish(mut self) -> Result<(Overlay, bool), EditError> {
-        let mut is_crowded = false;
-        if let Some(wide) = self.wide {
-            let wide = Wide::new(self.base, wide)?;
-            is_crowded = wide.is_crowded;
-            self.overlay.wide = Arc::new(wide);
-        }
-        Ok((self.overlay, is_crowded))
-    }
-
-    /// The next overlay, without the ranges if they cannot be looked up: then
-    /// they are added to those that do not fit.
-    fn finish_with_those_that_fit(
-        mut self,
-        misfits: &mut Vec<(Arc<Change>, EditError)>,
-    ) -> Overlay {
-        let wide = self.wide.take().unwrap_or_default();
-        let (ranges, others): (Vec<_>, Vec<_>) = wide
-            .into_iter()
-            .partition(|(_, change)| matches!(change.subject.scope, Scope::Range { .. }));
-        let all = ranges.iter().chain(&others).cloned().collect();
-        match Wide::new(self.base, all) {
-            Ok(wide) => self.overlay.wide = Arc::new(wide),
-            Err(error) => {
-                for (_, change) in ranges {
-                    self.count(Some(RuleKind::Range), Some(&change), None);
-                    misfits.push((change, error.clone()));
-                }
-                self.overlay.wide = Arc::new(Wide::new(self.base, others).unwrap_or_default());
-            }
-        }
-        self.overlay
-    }
-}
-
-/// Why ranges are refused that share a device.
-const CROWDED: &str = "more than 1024 changed ranges share a device";
-
 /// What a change sets.
 fn entry(change: &Change) -> Option<&super::change::Entry> {
     match &change.action {
@@ -545,11 +297,6 @@ fn entry(change: &Change) -> Option<&super::change::Entry> {
 /// Whom a change excepts.
 fn exceptions(change: &Change) -> &[Imsi] {
     entry(change).map_or(&[], |entry| &entry.exceptions)
-}
-
-/// Whether both are one change.
-fn is_same(before: Option<&Arc<Change>>, change: &Arc<Change>) -> bool {
-    before.is_some_and(|before| Arc::ptr_eq(before, change))
 }
 
 /// Puts a value in the place of that which it is to replace, or last; takes that

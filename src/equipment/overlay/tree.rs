@@ -64,6 +64,89 @@ impl<V: Clone> Tree<V> {
         }
     }
 
+    /// A map of all these values, at once: of several that are the same, by
+    /// `is_same`, the last, in the place of the first, and of one key no more than
+    /// `most`. What is left out is added to `lost`, with whether another has taken
+    /// its place.
+    pub(super) fn laid_out(
+        secret: [u64; 2],
+        mut values: Vec<Option<(u64, V)>>,
+        most: usize,
+        is_same: impl Fn(&V, &V) -> bool,
+        lost: &mut Vec<(V, bool)>,
+    ) -> Self {
+        let mut tree = Self::new(secret);
+        // Sorted by leaf in two passes: counted, then put in their places. Those
+        // of one leaf stay in their order.
+        let leaf_of = |value: &Option<(u64, V)>| {
+            value.as_ref().map_or(0, |(key, _)| {
+                (way_of(secret, *key).image >> (64 - FAN * LEVELS)) as usize
+            })
+        };
+        let leaves: Vec<u32> = values.iter().map(|value| leaf_of(value) as u32).collect();
+        let mut ends = vec![0u32; WAYS * WAYS * WAYS];
+        for &leaf in &leaves {
+            if let Some(end) = ends.get_mut(leaf as usize) {
+                *end += 1;
+            }
+        }
+        let mut begin = 0;
+        for end in &mut ends {
+            (*end, begin) = (begin, begin + *end);
+        }
+        let mut order = vec![0u32; values.len()];
+        for (place, &leaf) in (0..).zip(&leaves) {
+            if let Some(end) = ends.get_mut(leaf as usize)
+                && let Some(at) = order.get_mut(*end as usize)
+            {
+                *at = place;
+                *end += 1;
+            }
+        }
+        let root = Arc::make_mut(&mut tree.root);
+        let mut order = order.as_slice();
+        let mut taken = 0;
+        let mut leaf = Vec::new();
+        for (first, level) in root.iter_mut().enumerate() {
+            let mut seconds = [const { None }; WAYS];
+            for (second, last) in seconds.iter_mut().enumerate() {
+                let mut made = Last {
+                    marks: [0; WAYS],
+                    leaves: [const { None }; WAYS],
+                };
+                let mut is_empty = true;
+                for third in 0..WAYS {
+                    let end = ends.get((first * WAYS + second) * WAYS + third);
+                    let end = end.map_or(taken, |&end| end as usize);
+                    let (own, rest) = order.split_at_checked(end - taken).unwrap_or_default();
+                    (order, taken) = (rest, end);
+                    let own = own
+                        .iter()
+                        .filter_map(|&place| values.get_mut(place as usize)?.take());
+                    own.for_each(|(key, value)| add(&mut leaf, key, value, most, &is_same, lost));
+                    if leaf.is_empty() {
+                        continue;
+                    }
+                    is_empty = false;
+                    let keys = leaf.iter().map(|&(key, _)| way_of(secret, key).mark);
+                    if let Some(marks) = made.marks.get_mut(third) {
+                        *marks = keys.fold(0, |marks, mark| marks | mark);
+                    }
+                    if let Some(place) = made.leaves.get_mut(third) {
+                        let mut exact = Vec::with_capacity(leaf.len());
+                        exact.append(&mut leaf);
+                        *place = Some(Arc::new(exact));
+                    }
+                }
+                *last = (!is_empty).then(|| Arc::new(made));
+            }
+            if seconds.iter().any(Option::is_some) {
+                *level = Some(Arc::new(seconds));
+            }
+        }
+        tree
+    }
+
     /// The values of a key, in the order in which they were added.
     #[inline]
     pub(super) fn find(&self, key: u64) -> impl Iterator<Item = &V> + Clone {
@@ -138,15 +221,33 @@ impl<V: Clone> Tree<V> {
         level.get(second)?.as_deref()
     }
 
-    /// The order in which keys stand in the map.
-    pub(super) fn order(&self, key: u64) -> u64 {
-        self.way(key).image
-    }
-
     /// The way to a key.
     #[inline]
     fn way(&self, key: u64) -> Way {
         way_of(self.secret, key)
+    }
+}
+
+/// Adds a value to a leaf that is laid out; see [`Tree::laid_out`].
+fn add<V>(
+    leaf: &mut Vec<(u64, V)>,
+    key: u64,
+    value: V,
+    most: usize,
+    is_same: impl Fn(&V, &V) -> bool,
+    lost: &mut Vec<(V, bool)>,
+) {
+    let mut count = 0;
+    for (_, before) in leaf.iter_mut().filter(|(own, _)| *own == key) {
+        if is_same(before, &value) {
+            lost.push((core::mem::replace(before, value), true));
+            return;
+        }
+        count += 1;
+    }
+    match count < most {
+        true => leaf.push((key, value)),
+        false => lost.push((value, false)),
     }
 }
 

@@ -45,15 +45,18 @@ pub(super) enum Origin {
 
 impl Wide {
     /// Indexes changes of the lists of a snapshot. If there are ranges among
-    /// them, this takes time in proportion to those of the snapshot.
+    /// them, this takes time in proportion to those of the snapshot. Those from
+    /// the place `fresh` on are being made now, the others were made before.
     ///
     /// # Errors
     ///
     /// Where there are ranges among them, and what is known of those of the
-    /// snapshot was left in a file that can no longer be read.
+    /// snapshot was left in a file that can no longer be read; and where one that
+    /// is being made contradicts another range of its list.
     pub(super) fn new(
         base: &Snapshot,
         changes: Vec<(ListId, Arc<Change>)>,
+        fresh: usize,
     ) -> Result<Self, EditError> {
         let subjects = changes.iter();
         let subjects = subjects.map(|(list, change)| (*list, change.subject.scope));
@@ -63,8 +66,7 @@ impl Wide {
             ..Self::default()
         };
         let overlapping = wide.hide(base)?;
-        wide.index(base, &overlapping)
-            .map_err(|_| EditError::TooMany("there are too many ranges beside those changed"))?;
+        wide.index(base, &overlapping, fresh)?;
         Ok(wide)
     }
 
@@ -140,7 +142,12 @@ impl Wide {
     }
 
     /// Makes the snapshot.
-    fn index(&mut self, base: &Snapshot, overlapping: &[RuleView<'_>]) -> Result<(), BuildError> {
+    fn index(
+        &mut self,
+        base: &Snapshot,
+        overlapping: &[RuleView<'_>],
+        fresh: usize,
+    ) -> Result<(), EditError> {
         let mut builder = Builder::new();
         for list in base.lists() {
             match list.kind {
@@ -168,6 +175,11 @@ impl Wide {
                 file,
                 line: 0,
             };
+            if place >= fresh
+                && let Some(other) = contradiction(&builder, *list, &rule)
+            {
+                return Err(other);
+            }
             builder.rule(*list, rule)?;
             origins.push(Origin::Change(place));
         }
@@ -176,6 +188,31 @@ impl Wide {
         self.is_crowded = lists.any(|list| builder.crowded_device(list).is_some());
         self.snapshot = builder.finish();
         Ok(())
+    }
+}
+
+/// What of a list a change of a range contradicts, if anything: as in a file of
+/// the list, two that overlap have one status, or are in effect at other times.
+fn contradiction(builder: &Builder, list: ListId, rule: &RuleSpec<'_>) -> Option<EditError> {
+    let of = (list, rule.scope, rule.validity, [rule.status]);
+    let (list, scope, validity, statuses) = of;
+    if !matches!(scope, Scope::Range { .. })
+        || !builder.contradicts(list, scope, validity, &statuses)
+    {
+        return None;
+    }
+    let other = builder.contradiction(list, scope, validity, &statuses)?;
+    Some(EditError::Contradicts {
+        scope,
+        status: rule.status,
+        other: other.scope,
+        is: other.status,
+    })
+}
+
+impl From<BuildError> for EditError {
+    fn from(_: BuildError) -> Self {
+        Self::TooMany("there are too many ranges beside those changed")
     }
 }
 
