@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use super::Device;
 use super::bulk::Classes;
 use super::devices::{DENSE, Devices, HASHED, Lines, REST};
+use super::rule::OF_CHANGE;
 use super::stored::{Column, Damage, Flaw, Octets, Parts, Section, octets};
 
 //----------- DeviceRules -----------------------------------------------------
@@ -108,6 +109,10 @@ impl DeviceRules {
     }
 }
 
+/// How many different things may be said of devices, each counted once for each
+/// class that says it: above, numbers of rules are those of changes.
+pub(super) const MEMBERS_MAX: usize = OF_CHANGE as usize;
+
 //----------- Storing ---------------------------------------------------------
 
 /// What is said of each class.
@@ -164,6 +169,9 @@ impl DeviceRules {
             |&[own, source]: &[u32; 2]| (own as usize) < terms && (source as usize) < sources;
         if !members.iter().all(are_there) {
             return Err(Damage("refers to something that is not in the file").of(MEMBERS));
+        }
+        if members.len() > MEMBERS_MAX {
+            return Err(Damage("has more entries than can be numbered").of(MEMBERS));
         }
         let ends = numbers(parts, ENDS)?;
         if !ends.is_sorted() || ends.last().map_or(0, |&end| end as usize) != members.len() {

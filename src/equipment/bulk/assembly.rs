@@ -5,7 +5,7 @@ use super::classes::{Census, Ranks, Several};
 use super::resolve::{Catalogue, Refusal, Refusals, Resolved, Said};
 use super::sort::{Partition, Sorted};
 use crate::equipment::Terms;
-use crate::equipment::device_rules::DeviceRules;
+use crate::equipment::device_rules::{DeviceRules, MEMBERS_MAX};
 use crate::equipment::devices::{
     Arrays, DevicesBuilder, Item, Joiner, Piece, Rest, Scattered, Sketch,
 };
@@ -266,12 +266,19 @@ impl Assembly {
     ///
     /// # Errors
     ///
-    /// If that cannot be read.
+    /// If that cannot be read, or more different things are said of devices than
+    /// can be numbered.
     pub(crate) fn finish(
         self,
         table: Option<(Sketch, Vec<Item>)>,
         rest: &dyn Rest,
     ) -> Result<Assembled, String> {
+        if self.several.classes.members.len() > MEMBERS_MAX {
+            return Err(format!(
+                "more than {MEMBERS_MAX} different things are said of single devices; give fewer of \
+                 them a reason or dates of their own"
+            ));
+        }
         let (table, lines) = self.joiner.finish(table, rest)?;
         let mut more_lines = self.more_lines;
         more_lines.shrink_to_fit();
