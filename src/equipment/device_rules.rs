@@ -91,6 +91,11 @@ impl DeviceRules {
         Some((rule, Some(line)))
     }
 
+    /// Whether lines are known, or would be if there were any.
+    pub(super) fn has_lines(&self) -> bool {
+        self.lines.is_some() || self.is_empty()
+    }
+
     /// All devices, in no particular order.
     pub(super) fn devices(&self) -> impl Iterator<Item = Device> {
         let devices = self.table.iter();

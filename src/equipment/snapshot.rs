@@ -1,7 +1,10 @@
 //! One immutable, indexed register.
 
+mod views;
+mod whole;
+
+pub use self::views::{BindingView, Counts, ListKind, ListView, RuleView};
 use super::bindings::{BoundIndex, Exceptions, Found};
-use super::change::Change;
 use super::device_rules::DeviceRules;
 use super::index::RuleIndex;
 use super::record::{Entry, Spans};
@@ -9,8 +12,8 @@ use super::rule::Place;
 use super::stored::{Column, StoredRule, StoredSubscribers};
 use super::texts::Texts;
 use super::{
-    BindingId, Device, FileId, Imsi, ListId, RuleId, RuleKind, Scope, Status, Subscribers, Svn,
-    TacDirectory, Terms, Validity,
+    BindingId, Device, FileId, Imsi, ListId, RuleId, RuleKind, Scope, Status, Svn, TacDirectory,
+    Terms,
 };
 use crate::time::UnixTime;
 
@@ -139,70 +142,6 @@ impl Snapshot {
             line: record.line,
             change: None,
         })
-    }
-
-    //--- Everything
-
-    /// All rules, but for those that only say again what another says of the
-    /// same device; those for single devices come last and in no particular
-    /// order, all others in that in which they were added.
-    pub fn rules(&self) -> impl Iterator<Item = RuleView<'_>> {
-        let records = (0..).zip(self.rules.records.iter());
-        let records = records.filter_map(|(number, record)| {
-            let rule = self.recorded_rule(RuleId::of_record(number), record)?;
-            // Of those of single devices only exceptions are kept as records.
-            (rule.scope.kind() != RuleKind::Device).then_some(rule)
-        });
-        let devices = self.rules.devices.iter();
-        let devices =
-            devices.filter_map(|(device, number)| self.rule(RuleId::of_device(number), device));
-        records.chain(devices)
-    }
-
-    /// All single devices that rules name, in no particular order.
-    pub fn devices(&self) -> impl Iterator<Item = Device> {
-        self.rules.devices.devices()
-    }
-
-    /// Calls `visitor` with the rules for ranges, in the order in which they
-    /// were added. False if what is known of them was left in a file and can no
-    /// longer be read.
-    #[must_use]
-    pub(super) fn each_range<'a>(&'a self, mut visitor: impl FnMut(RuleView<'a>)) -> bool {
-        let mut read = 0;
-        for (number, record) in (0..).zip(self.rules.records.iter()) {
-            read += 1;
-            if matches!(record.scope(), Ok(Scope::Range { .. }))
-                && let Some(rule) = self.recorded_rule(RuleId::of_record(number), record)
-            {
-                visitor(rule);
-            }
-        }
-        read == self.rules.records.len()
-    }
-
-    /// Calls `visitor` with each rule of exactly this TAC or prefix.
-    pub(super) fn visit_group(&self, scope: Scope, mut visitor: impl FnMut(RuleId, &Terms)) {
-        self.rules.index.visit_group(scope, |number, terms| {
-            if let Some(terms) = self.catalogue.terms.get(terms as usize) {
-                visitor(RuleId::of_record(number), terms);
-            }
-        });
-    }
-
-    /// All bindings, in the order in which they were added.
-    pub fn bindings(&self) -> impl Iterator<Item = BindingView<'_>> {
-        let records = self.bindings.records.iter();
-        let bindings = (0..).zip(records.zip(self.bindings.subscribers.iter()));
-        bindings.filter_map(|(number, (record, subscribers))| {
-            self.view_binding(BindingId(number), record, subscribers)
-        })
-    }
-
-    /// The subscribers who are excepted from a rule, each once, in no
-    /// particular order.
-    pub fn excepted(&self) -> impl Iterator<Item = Imsi> {
-        self.rules.exceptions.subscribers()
     }
 
     //--- Lookups
@@ -377,145 +316,6 @@ impl Snapshot {
     }
 }
 
-//----------- Counts ----------------------------------------------------------
-
-/// How many entries a snapshot has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Counts {
-    /// Rules for one device with one software version.
-    pub device_svns: usize,
-    /// Rules for one device.
-    pub devices: usize,
-    /// Rules for ranges of devices.
-    pub ranges: usize,
-    /// Rules for one TAC.
-    pub tacs: usize,
-    /// Rules for the TACs that begin alike.
-    pub tac_prefixes: usize,
-    /// Rules for devices with a peculiarity.
-    pub specials: usize,
-    /// Subscribers excepted from a rule, counted once for each rule.
-    pub exceptions: usize,
-    /// Bindings.
-    pub bindings: usize,
-}
-
-impl Counts {
-    /// All rules.
-    #[must_use]
-    pub fn rules(&self) -> usize {
-        let digits = self.device_svns + self.devices + self.ranges;
-        digits + self.tacs + self.tac_prefixes + self.specials
-    }
-
-    /// The rules of one kind.
-    pub(super) fn of_mut(&mut self, kind: RuleKind) -> &mut usize {
-        match kind {
-            RuleKind::DeviceSvn => &mut self.device_svns,
-            RuleKind::Device => &mut self.devices,
-            RuleKind::Range => &mut self.ranges,
-            RuleKind::Tac => &mut self.tacs,
-            RuleKind::TacPrefix => &mut self.tac_prefixes,
-            RuleKind::Special => &mut self.specials,
-        }
-    }
-}
-
-//----------- Views -----------------------------------------------------------
-
-/// A list of a snapshot.
-#[derive(Clone, Copy, Debug)]
-pub struct ListView<'a> {
-    /// Its number.
-    pub id: ListId,
-    /// Its name.
-    pub name: &'a str,
-    /// What it holds.
-    pub kind: ListKind,
-    /// How many rules or bindings it has.
-    pub entries: usize,
-    /// Whether it is a shadow: it has no say, but can be asked what it would
-    /// have said.
-    pub shadow: bool,
-}
-
-impl<'a> ListView<'a> {
-    /// The view of a list.
-    fn new(id: ListId, list: &'a List) -> Self {
-        Self {
-            id,
-            name: &list.name,
-            kind: list.kind,
-            entries: list.entries,
-            shadow: list.shadow,
-        }
-    }
-}
-
-/// What a list holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListKind {
-    /// Rules.
-    Rules {
-        /// The status of lines that name none.
-        status: Status,
-    },
-    /// Bindings.
-    Bindings {
-        /// The status of a device that the subscriber is not bound to.
-        mismatch: Status,
-        /// The status of a device that it is bound to; `None`: the rules
-        /// decide.
-        on_match: Option<Status>,
-    },
-}
-
-/// A rule of a snapshot, with all that is known of it.
-#[derive(Clone, Copy, Debug)]
-pub struct RuleView<'a> {
-    /// Its number.
-    pub id: RuleId,
-    /// The list that it stands in.
-    pub list: ListView<'a>,
-    /// Which devices.
-    pub scope: Scope,
-    /// What they are.
-    pub status: Status,
-    /// When.
-    pub validity: Validity,
-    /// Why.
-    pub reason: Option<&'a str>,
-    /// The path of the file that it stands in; empty if it stands in none.
-    pub file: &'a str,
-    /// The line of the file, from 1; 0 if it is not known.
-    pub line: u32,
-    /// The change that has made it, if it stands in no file.
-    pub change: Option<&'a Change>,
-}
-
-/// A binding of a snapshot, with all that is known of it.
-#[derive(Clone, Copy, Debug)]
-pub struct BindingView<'a> {
-    /// Its number.
-    pub id: BindingId,
-    /// The list that it stands in.
-    pub list: ListView<'a>,
-    /// Who is bound.
-    pub subscribers: Subscribers,
-    /// Devices that they may use.
-    pub scope: Scope,
-    /// When.
-    pub validity: Validity,
-    /// Why.
-    pub reason: Option<&'a str>,
-    /// The path of the file that it stands in; empty if it stands in none.
-    pub file: &'a str,
-    /// The line of the file, from 1.
-    pub line: u32,
-    /// The change that has made it, if it stands in no file.
-    pub change: Option<&'a Change>,
-}
-
 //----------- Parts -----------------------------------------------------------
 
 /// What rules and bindings refer to by number.
@@ -585,7 +385,8 @@ pub(super) struct Bindings {
 mod tests {
     use super::*;
     use crate::equipment::{
-        BindingSpec, BuildError, Builder, FileId, RuleSpec, Special, Tac, TacPrefix,
+        BindingSpec, BuildError, Builder, FileId, RuleSpec, Special, Subscribers, Tac, TacPrefix,
+        Validity,
     };
     use crate::time::UnixTime;
 

@@ -106,6 +106,16 @@ impl Rulebook {
         }
     }
 
+    /// A rulebook with another snapshot of the same lists, in the same order, and
+    /// without changes.
+    #[must_use]
+    pub fn with_snapshot(&self, snapshot: Snapshot) -> Self {
+        Self {
+            base: Arc::new(self.base.with_snapshot(snapshot)),
+            overlay: None,
+        }
+    }
+
     /// Whether both have the same lists and policies, but for changes.
     #[must_use]
     pub fn shares_base(&self, other: &Self) -> bool {
@@ -298,6 +308,18 @@ impl Rulebook {
 }
 
 impl Base {
+    /// The same policies for another snapshot.
+    fn with_snapshot(&self, snapshot: Snapshot) -> Self {
+        Self {
+            snapshot,
+            override_status: self.override_status,
+            default: self.default.clone(),
+            policies: self.policies.clone(),
+            selection: self.selection.clone(),
+            has_shadows: self.has_shadows,
+        }
+    }
+
     /// All policies, the default one first.
     fn policies(&self) -> impl Iterator<Item = &Policy> {
         core::iter::once(&self.default).chain(&self.policies)

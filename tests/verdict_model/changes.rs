@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use weir::equipment::{Action, Change, Edit, Entry, Overlay, Subject};
+use weir::equipment::{Action, Builder, Change, Edit, Entry, Overlay, Snapshot, Subject};
 use weir::policy::{Combine, Ground, Rulebook};
 use weir::time::UnixTime;
 
@@ -215,6 +215,13 @@ fn in_short(told: &Told, list: Option<String>) -> (u8, usize, &'static str, Opti
     (told.0, told.1, because, list)
 }
 
+/// A snapshot with changes folded into it.
+fn folded(base: &Snapshot, overlay: &Overlay, changes: &[Arc<Change>]) -> Snapshot {
+    let mut builder = Builder::new();
+    (overlay.fold(base, changes.iter(), &mut builder, |_| Ok(()))).unwrap();
+    builder.finish()
+}
+
 /// Compares a verdict with that of the model, and both with the explanation.
 fn check(
     applied: &Register,
@@ -311,32 +318,35 @@ fn decides_with_changes_as_the_model_does() {
             before = Some((applied, rulebook));
         }
         // Made at once above the same lists, they are what they are.
-        let (again, misfits) = Overlay::of_those_that_fit(
-            [9, 9],
-            base.snapshot(),
-            (1..)
-                .zip(
-                    live.rules
-                        .iter()
-                        .map(|(own, is_set)| {
-                            let what = if *is_set { What::Set } else { What::Remove };
-                            Wish::Rule(own.clone(), what)
-                        })
-                        .chain(live.bindings.iter().map(|(own, is_set)| {
-                            let what = if *is_set { What::Set } else { What::Remove };
-                            Wish::Binding(own.clone(), what)
-                        })),
-                )
-                .filter_map(|(number, wish)| match wish.edit(number) {
-                    Edit::Change(change) => Some(change),
-                    Edit::Undo(_) => None,
-                }),
-        );
+        let rules = live.rules.iter().map(|(own, is_set)| {
+            let what = if *is_set { What::Set } else { What::Remove };
+            Wish::Rule(own.clone(), what)
+        });
+        let bindings = live.bindings.iter().map(|(own, is_set)| {
+            let what = if *is_set { What::Set } else { What::Remove };
+            Wish::Binding(own.clone(), what)
+        });
+        let wishes = (1..).zip(rules.chain(bindings));
+        let changes = wishes.filter_map(|(number, wish)| match wish.edit(number) {
+            Edit::Change(change) => Some(change),
+            Edit::Undo(_) => None,
+        });
+        let changes: Vec<Arc<Change>> = changes.collect();
+        let of = changes.iter().cloned();
+        let (again, misfits) = Overlay::of_those_that_fit([9, 9], base.snapshot(), of);
         prop_assert!(misfits.is_empty());
-        let rulebook = base.with_overlay(again);
+        let rulebook = base.with_overlay(again.clone());
         let applied = live.applied(&register);
         for request in &requests {
             check(&applied, &rulebook, request)?;
+        }
+        // And so they are as a part of the lists, however often they are folded.
+        let folded = base.with_snapshot(folded(base.snapshot(), &again, &changes));
+        let nothing = Overlay::new([1, 1]);
+        let twice = base.with_snapshot(self::folded(folded.snapshot(), &nothing, &[]));
+        for (place, request) in requests.iter().enumerate() {
+            let folded = if place % 2 == 0 { &folded } else { &twice };
+            check(&applied, folded, request)?;
         }
         Ok(())
     });

@@ -13,6 +13,7 @@
 //! what the change says comes in its place ([`Layered`]).
 
 mod bulk;
+mod fold;
 mod layered;
 mod tree;
 mod wide;
