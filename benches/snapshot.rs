@@ -7,25 +7,30 @@
 //! WEIR_BENCH_SNAPSHOT=register.weir cargo bench --bench snapshot
 //! ```
 //!
-//! Without a file it makes one of so many devices, 5,000 in each of some TACs and
-//! anywhere there. Each way is taken several times in
+//! Without a file, or if that is not there, it makes one of so many devices, 5,000
+//! in each of some TACs and anywhere there; with `WEIR_BENCH_MAKE` it does no more
+//! than that. Each way is taken several times in
 //! turns, with the file in the page cache; what is shown is the fastest and the
 //! middle one. Lookups are of devices that are in the register, in random order:
 //! *dependent* ones wait for each other, *batches* are of 32.
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
+#[path = "support/register.rs"]
+mod register;
+
 use std::env;
 use std::fs::File;
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use weir::equipment::devices::{BATCH, DevicesBuilder};
-use weir::equipment::{Builder, CheckDigit, Device, Imei, RuleSpec, Scope, Status, Validity};
+use weir::equipment::devices::BATCH;
+use weir::equipment::{CheckDigit, Device, Imei};
 use weir::policy::{Inquiry, PolicySpec, Rulebook};
 use weir::snapfile::{self, Memory};
-use weir::snapshot::Provenance;
 use weir::time::UnixTime;
+
+use crate::register::scatter;
 
 /// Devices of the register that is made if nothing else is wanted.
 const DEVICES: u64 = 10_000_000;
@@ -33,53 +38,6 @@ const DEVICES: u64 = 10_000_000;
 const QUESTIONS: usize = 1 << 18;
 /// How often each way is taken.
 const ROUNDS: usize = 5;
-
-/// Numbers without a pattern: the finalizer of SplitMix64.
-fn scatter(number: u64) -> u64 {
-    let mut bits = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
-}
-
-/// Makes a snapshot of about so many devices. What each has said of it is one of
-/// two things.
-fn make(path: &Path, count: u64) {
-    let mut builder = Builder::new();
-    let file = builder.file("devices.csv").expect("a file");
-    let statuses = [Status::Blacklisted, Status::Greylisted];
-    let lists = statuses.map(|status| builder.list(status.name(), status).expect("a list"));
-    for (list, status) in lists.into_iter().zip(statuses) {
-        let rule = RuleSpec {
-            scope: Scope::Device(Device::MIN),
-            status,
-            validity: Validity::ALWAYS,
-            reason: None,
-            exceptions: &[],
-            file,
-            line: 1,
-        };
-        builder.rule(list, rule).expect("room");
-    }
-    let mut devices = DevicesBuilder::new(1);
-    let places = (count / 5000).max(1);
-    let mut serials = Vec::new();
-    for place in 0..places {
-        serials.clear();
-        let each = count.div_ceil(places);
-        serials.extend((0..each).map(|number| scatter(scatter(place) ^ number) % 1_000_000));
-        serials.sort_unstable();
-        serials.dedup();
-        let tac = 100_000_000 / places * place;
-        for &serial in &serials {
-            let device = tac * 1_000_000 + serial;
-            devices.push(device, 1 + (scatter(device) % 5 / 4) as u32);
-        }
-    }
-    let snapshot = builder.finish_with(devices.finish());
-    let written = snapfile::write(path, &snapshot, &Provenance::default(), UnixTime(0));
-    written.expect("a snapshot");
-}
 
 /// What was measured, in nanoseconds.
 #[derive(Default)]
@@ -181,18 +139,10 @@ fn shown(times: &mut [f64], unit: f64) -> String {
 fn main() {
     // On the disk, which the temporary files of the system may not be.
     let dir = tempfile::tempdir_in("target").expect("a directory");
-    let path = env::var_os("WEIR_BENCH_SNAPSHOT").map_or_else(
-        || {
-            let path = dir.path().join("register.weir");
-            let count = env::var("WEIR_BENCH_DEVICES").ok();
-            make(
-                &path,
-                count.map_or(DEVICES, |count| count.parse().expect("a number")),
-            );
-            path
-        },
-        PathBuf::from,
-    );
+    let path = register::path(dir.path(), DEVICES);
+    if env::var_os("WEIR_BENCH_MAKE").is_some() {
+        return;
+    }
     let length = File::open(&path)
         .and_then(|file| file.metadata())
         .expect("a file")
