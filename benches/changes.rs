@@ -250,6 +250,7 @@ fn replays(criterion: &mut Criterion, base: &Rulebook) {
         file: 1,
         last: 0,
         created: UnixTime(0),
+        fold: None,
     };
     let mut octets = Vec::new();
     let mut composer = Composer::begin(&header, &mut octets);

@@ -23,6 +23,7 @@ use crate::lists::{FileReport, ListReport, LoadReport};
 use crate::lists::{house, open};
 use crate::policy::{PolicyError, PolicySpec, Rulebook};
 use crate::snapfile::Residence;
+use crate::snapshot::Provenance;
 
 /// The built-in rules; see the comments in it.
 const SAMPLE_RULES: &str = include_str!("lists/sample.csv");
@@ -47,6 +48,40 @@ pub struct Loaded {
     pub report: LoadReport,
     /// Where the octets of a compiled register are, if that is what was loaded.
     pub residence: Option<Residence>,
+    /// What it is, if it is one.
+    pub origin: Option<Origin>,
+}
+
+/// What a compiled register is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its digest.
+    pub digest: u64,
+    /// Where its lists come from.
+    pub provenance: Provenance,
+    /// Whether it was loaded in the place of the one that the configuration
+    /// names, as single changes are made in it.
+    pub is_folded: bool,
+}
+
+impl Origin {
+    /// The digest of the register that the configuration names.
+    #[must_use]
+    pub fn base(&self) -> u64 {
+        let folded = self.provenance.folded.filter(|_| self.is_folded);
+        folded.map_or(self.digest, |folded| folded.base)
+    }
+}
+
+/// A snapshot that a server has made of the one that its configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it must say of itself, but for what it was made of.
+    pub through: u64,
+    /// Likewise.
+    pub file: u64,
 }
 
 /// Reads everything that the configuration names and makes a rulebook of it.
@@ -69,8 +104,22 @@ pub fn load(config: &Config) -> Result<Loaded, LoadError> {
 ///
 /// As [`load`].
 pub fn load_after(config: &Config, previous: &Previous) -> Result<Loaded, LoadError> {
+    load_folded(config, previous, None)
+}
+
+/// The same where there may be a snapshot with single changes made in the one
+/// that the configuration names: it is taken if it was made of just that one.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_folded(
+    config: &Config,
+    previous: &Previous,
+    candidate: Option<&Candidate>,
+) -> Result<Loaded, LoadError> {
     if let Some(path) = config.snapshot() {
-        return stored::load(config, &path, previous);
+        return stored::load(config, &path, previous, candidate);
     }
     let dir = match &config.register.state_dir {
         Some(_) => config.state_dir().filter(|dir| dir.is_dir()),
@@ -586,6 +635,7 @@ impl<'a> Loader<'a> {
             rulebook,
             report: self.report,
             residence: None,
+            origin: None,
         };
         Ok((loaded, shelf))
     }
@@ -649,7 +699,7 @@ mod tests {
     use super::*;
     use crate::equipment::{Device, RuleKind};
     use crate::snapfile;
-    use crate::snapshot::{self, Provenance};
+    use crate::snapshot;
     use crate::time::UnixTime;
 
     /// A line of a list: device, status, reason, dated or not.

@@ -25,13 +25,14 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::config::{Config, LogLevel};
 use crate::error::Failed;
-use crate::journal::keeper::{self, Changes};
+use crate::journal::above::{self, Changes};
 use crate::lists::LoadReport;
-use crate::load::{self, Previous};
+use crate::load::{self, Candidate, Origin, Previous};
 use crate::metrics::{Counters, Tally};
 use crate::net::tls::{Credentials, Tls};
 use crate::net::{Clock, Peers};
 use crate::policy::{Register, Rulebook};
+use crate::snapfile::Residence;
 use crate::state::{self, Lock, Stamps, State};
 
 /// How long the files must be left alone before they are read: copying a list
@@ -87,6 +88,20 @@ impl fmt::Debug for SetLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SetLevel")
     }
+}
+
+/// What was put in force.
+struct New {
+    /// The configuration.
+    config: Config,
+    /// The files, as they were before they were read.
+    stamps: Stamps,
+    /// What was loaded.
+    report: LoadReport,
+    /// Where a snapshot is.
+    residence: Option<Residence>,
+    /// What was in force.
+    old: Arc<Rulebook>,
 }
 
 /// What the reload thread is told.
@@ -211,13 +226,21 @@ impl Reloader {
     /// What is wrong with the configuration or the lists; the register in
     /// force is then untouched.
     pub fn reload(&mut self) -> Result<LoadReport, Failed> {
-        let loaded = self.load().and_then(|(config, stamps, loaded)| {
-            self.refuse_vanished(&loaded.report)?;
-            Ok((config, stamps, loaded))
-        });
+        let candidate = self.candidate();
+        let mut loaded = self.load_and_publish();
+        // What was loaded may have become another one while it was.
+        if loaded.is_err() && self.candidate() != candidate {
+            loaded = self.load_and_publish();
+        }
         let mut tally = Tally::default();
         let result = match loaded {
-            Ok((config, stamps, loaded)) => {
+            Ok(New {
+                config,
+                stamps,
+                report,
+                residence,
+                old,
+            }) => {
                 tally.reloads = 1;
                 if let Some(peers) = &self.peers
                     && config.diameter != self.config.diameter
@@ -231,13 +254,13 @@ impl Reloader {
                     log.0(config.log.level);
                 }
                 self.config = config;
-                self.previous = Previous::of(&loaded.report);
-                if let Some(residence) = loaded.residence {
+                self.previous = Previous::of(&report);
+                if let Some(residence) = residence {
                     tracing::info!("snapshot: {residence}");
                 }
-                retire(self.publish(loaded.rulebook));
-                keep(&self.config, &stamps, &loaded.report);
-                Ok(loaded.report)
+                retire(old);
+                keep(&self.config, &stamps, &report);
+                Ok(report)
             }
             Err(failed) => {
                 tally.refused_reloads = 1;
@@ -248,16 +271,35 @@ impl Reloader {
         result
     }
 
+    /// The snapshot with changes made in it that may be loaded.
+    fn candidate(&self) -> Option<Candidate> {
+        (self.changes.as_ref()).and_then(|changes| changes.candidate())
+    }
+
+    /// Loads what the configuration names, and puts it in force.
+    fn load_and_publish(&mut self) -> Result<New, Failed> {
+        let (config, stamps, loaded) = self.load()?;
+        self.refuse_vanished(&loaded.report)?;
+        let old = self.publish(loaded.rulebook, loaded.origin)?;
+        Ok(New {
+            config,
+            stamps,
+            report: loaded.report,
+            residence: loaded.residence,
+            old,
+        })
+    }
+
     /// Publishes a rulebook, with the single changes above it.
-    fn publish(&self, rulebook: Rulebook) -> Arc<Rulebook> {
+    fn publish(&self, rulebook: Rulebook, origin: Option<Origin>) -> Result<Arc<Rulebook>, Failed> {
         let Some(changes) = &self.changes else {
-            return self.register.publish(rulebook);
+            return Ok(self.register.publish(rulebook));
         };
-        let (old, misfits) = changes.install(&rulebook);
-        for warning in keeper::told(&misfits) {
+        let (old, misfits) = changes.install(&rulebook, origin).map_err(Failed::new)?;
+        for warning in above::told(&misfits) {
             tracing::warn!("{warning}");
         }
-        old
+        Ok(old)
     }
 
     /// Reads the configuration and everything that it names.
@@ -299,7 +341,7 @@ impl Reloader {
         // is to replace.
         let restored = State::of(&self.wanted).and_then(|state| state.restored());
         let previous = restored.as_ref().unwrap_or(&self.previous);
-        let loaded = load::load_after(&self.wanted, previous)?;
+        let loaded = load::load_folded(&self.wanted, previous, self.candidate().as_ref())?;
         Ok((self.wanted.clone(), stamps, loaded))
     }
 

@@ -88,6 +88,27 @@ impl Live {
         }
     }
 
+    /// The same with other changes, made later.
+    #[must_use]
+    pub fn followed_by(mut self, later: &Self) -> Self {
+        self.reserve(later.len());
+        later
+            .in_order()
+            .for_each(|change| self.take(&Step::of(change)));
+        self.skip_to(later.last);
+        self
+    }
+
+    /// The changes behind the one with this number.
+    #[must_use]
+    pub fn since(&self, number: u64) -> Self {
+        let mut later = Self::default();
+        let own = self.in_order().filter(|change| change.number > number);
+        own.for_each(|change| later.take(&Step::of(change)));
+        later.skip_to(self.last);
+        later
+    }
+
     /// The number of the last step.
     #[must_use]
     pub fn last(&self) -> u64 {

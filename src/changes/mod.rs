@@ -16,12 +16,13 @@
 //! | octets | what |
 //! |---|---|
 //! | 0–7 | `89 57 45 49 4A 0D 0A 1A` |
-//! | 8–11 | the number of the format, [`FORMAT`] |
+//! | 8–11 | the number of the format, [`FORMAT`], or [`FORMAT_FOLDED`] where changes are folded |
 //! | 12–15 | zero |
 //! | 16–23 | a random number, that of the file |
 //! | 24–31 | the number of the last change before the file |
 //! | 32–39 | when it was made, in seconds since 1970 |
-//! | 40–55 | zero |
+//! | 40–47 | the number of the last change that is folded, see [`Fold`] |
+//! | 48–55 | the number of the file that has these |
 //! | 56–63 | the checksum of the octets before |
 //!
 //! # Record
@@ -54,13 +55,17 @@ mod replay;
 mod step;
 
 pub use self::live::Live;
-pub use self::replay::{Damage, Header, Replay, replay};
+pub use self::replay::{Damage, Fold, Header, Replay, replay};
 pub use self::step::{BY_MAX, LIST_MAX, REASON_MAX, Step, steps};
 
 use twox_hash::XxHash3_64;
 
-/// The number of the format.
+/// The number of the format of a journal that has all changes.
 pub const FORMAT: u32 = 1;
+
+/// That of one that has not: who does not know of the others must not go on
+/// without them.
+pub const FORMAT_FOLDED: u32 = 2;
 
 /// The first octets of a journal.
 const MAGIC: [u8; 8] = [0x89, b'W', b'E', b'I', b'J', 0x0d, 0x0a, 0x1a];
@@ -84,6 +89,13 @@ pub const RECORD_MAX: usize = 64 * 1024 * 1024;
 /// The checksum of octets of a file with this number.
 fn checksum(octets: &[u8], file: u64) -> u64 {
     XxHash3_64::oneshot_with_seed(file, octets)
+}
+
+/// The checksum of a whole file of changes that are folded: it is the number by
+/// which a journal names it.
+#[must_use]
+pub fn digest(octets: &[u8]) -> u64 {
+    checksum(octets, 0)
 }
 
 //----------- Composer --------------------------------------------------------

@@ -3,7 +3,9 @@
 use thiserror::Error;
 
 use super::step::{Reader, Step};
-use super::{Composer, END, FORMAT, HEAD_LEN, HEADER_LEN, MAGIC, MARK, RECORD_MAX, checksum};
+use super::{
+    Composer, END, FORMAT, FORMAT_FOLDED, HEAD_LEN, HEADER_LEN, MAGIC, MARK, RECORD_MAX, checksum,
+};
 use crate::time::UnixTime;
 
 /// What a disk writes as a whole or not at all: no disk has smaller sectors.
@@ -20,6 +22,18 @@ pub struct Header {
     pub last: u64,
     /// When it was made.
     pub created: UnixTime,
+    /// Where the changes are that are not in it, if not all of them are.
+    pub fold: Option<Fold>,
+}
+
+/// Older changes, which are kept in a file of their own, and are part of a
+/// snapshot that was made of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fold {
+    /// The number of the last of them.
+    pub through: u64,
+    /// The number of their file, see [`digest`](super::digest).
+    pub file: u64,
 }
 
 impl Header {
@@ -27,12 +41,19 @@ impl Header {
     pub(super) fn compose(&self, out: &mut Vec<u8>) -> u64 {
         let mut header = Vec::with_capacity(HEADER_LEN);
         header.extend_from_slice(&MAGIC);
-        header.extend_from_slice(&FORMAT.to_le_bytes());
+        let format = match self.fold {
+            None => FORMAT,
+            Some(_) => FORMAT_FOLDED,
+        };
+        header.extend_from_slice(&format.to_le_bytes());
         header.extend_from_slice(&[0; 4]);
         header.extend_from_slice(&self.file.to_le_bytes());
         header.extend_from_slice(&self.last.to_le_bytes());
         header.extend_from_slice(&self.created.0.to_le_bytes());
-        header.extend_from_slice(&[0; 16]);
+        let fold = self.fold.map_or([0; 2], |fold| [fold.through, fold.file]);
+        for number in fold {
+            header.extend_from_slice(&number.to_le_bytes());
+        }
         let check = checksum(&header, self.file);
         header.extend_from_slice(&check.to_le_bytes());
         out.extend_from_slice(&header);
@@ -54,13 +75,19 @@ impl Header {
         if checksum(covered, file) != check {
             return Err(damage("its header is damaged"));
         }
-        if format != u64::from(FORMAT) {
-            return Err(damage("is of a newer format; use the Weir that wrote it"));
-        }
+        let fold = match format {
+            _ if format == u64::from(FORMAT) => None,
+            _ if format == u64::from(FORMAT_FOLDED) => Some(Fold {
+                through: number(40),
+                file: number(48),
+            }),
+            _ => return Err(damage("is of a newer format; use the Weir that wrote it")),
+        };
         let header = Self {
             file,
             last: number(24),
             created: UnixTime(number(32).cast_signed()),
+            fold,
         };
         Ok((header, check))
     }

@@ -45,6 +45,17 @@ const HAS_UNTIL: u8 = 2;
 const HAS_REASON: u8 = 4;
 
 impl Step {
+    /// The step that has made a change.
+    #[must_use]
+    pub fn of(change: &Arc<Change>) -> Self {
+        Self {
+            number: change.number,
+            time: change.time,
+            by: Arc::clone(&change.by),
+            edit: Edit::Change(Arc::clone(change)),
+        }
+    }
+
     /// Whether the texts and numbers have the lengths that can be written.
     #[must_use]
     pub fn is_storable(&self) -> bool {

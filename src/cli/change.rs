@@ -39,6 +39,9 @@ enum ChangeCommand {
     Undo(TakeArgs),
     /// Make the changes of a CSV file.
     Apply(ApplyArgs),
+    /// Make all changes a part of the snapshot that the server reads, which
+    /// they lie above until then. What is folded cannot be undone any more.
+    Fold(Common),
     /// Show all changes that are kept, whether a server runs or not.
     List(ListArgs),
 }
@@ -204,6 +207,7 @@ impl ChangeArgs {
                 args.common.make(&args.who, line, out)
             }
             ChangeCommand::Apply(args) => args.run(out),
+            ChangeCommand::Fold(common) => common.fold(out),
             ChangeCommand::List(args) => args.run(out),
         }
     }
@@ -258,6 +262,13 @@ struct Made {
     last: Option<u64>,
 }
 
+/// What was folded.
+#[derive(Debug, Serialize)]
+struct Folded {
+    /// The number of the last change of it; 0 if there is none.
+    last: u64,
+}
+
 impl Common {
     /// The directory of the journal.
     fn dir(&self) -> Result<(Config, PathBuf), Failed> {
@@ -279,10 +290,30 @@ impl Common {
         let request = Request {
             by: who.name(),
             changes: vec![line],
+            fold: false,
         };
         server.send(&request)?;
         let (first, last) = server.receive()?.map_err(Failed::new)?;
         self.print(first, last, out)
+    }
+
+    /// Has all changes folded.
+    fn fold(&self, out: &mut impl Write) -> Result<(), Failed> {
+        let (_, dir) = self.dir()?;
+        let mut server = Client::connect(&dir)?;
+        server.send(&Request {
+            by: Who { by: None }.name(),
+            changes: Vec::new(),
+            fold: true,
+        })?;
+        let (_, last) = server.receive()?.map_err(Failed::new)?;
+        if self.json {
+            return print_json(out, &Folded { last });
+        }
+        printed(match last {
+            0 => writeln!(out, "there is no change to fold"),
+            _ => writeln!(out, "the changes up to {last} are folded"),
+        })
     }
 
     /// Tells what was done.

@@ -99,11 +99,15 @@ impl CompileArgs {
             return state.previous();
         }
         // What is damaged is replaced without more ado.
-        let provenance = snapfile::provenance(&self.output).unwrap_or_default();
-        let entries = provenance.lists.into_iter().map(|list| {
-            let entries = list.files.iter().map(|file| file.entries).sum();
-            (list.name, entries)
-        });
+        let provenance = snapfile::provenance(&self.output).map(|(_, provenance)| provenance);
+        let entries = provenance
+            .unwrap_or_default()
+            .lists
+            .into_iter()
+            .map(|list| {
+                let entries = list.files.iter().map(|file| file.entries).sum();
+                (list.name, entries)
+            });
         Previous {
             entries: entries.collect(),
         }
@@ -207,7 +211,10 @@ fn provenance(config: &Config, lists: &[ListReport]) -> Result<Provenance, Faile
         })
     });
     let lists = lists.collect::<Result<_, Failed>>()?;
-    Ok(Provenance { lists })
+    Ok(Provenance {
+        lists,
+        folded: None,
+    })
 }
 
 /// Where a file of a list comes from.

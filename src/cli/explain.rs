@@ -8,7 +8,7 @@ use clap::Args;
 use super::{configuration, print_json, printed};
 use crate::equipment::{Imei, Imsi, Svn};
 use crate::error::Failed;
-use crate::journal::{self, keeper};
+use crate::journal::{self, above};
 use crate::load;
 use crate::net::Clock;
 use crate::policy::Inquiry;
@@ -81,7 +81,7 @@ impl ExplainArgs {
         let config = configuration(self.config.as_deref())?;
         let rulebook = load::load(&config)?.rulebook;
         let secret = [journal::random(), journal::random()];
-        let (rulebook, _) = keeper::laid_above(&rulebook, &journal::read(&config)?, secret);
+        let (rulebook, _) = above::laid_above(&rulebook, &journal::read(&config)?, secret);
         let inquiry = Inquiry {
             // A malformed one is explained too: policies may answer it.
             imei: Imei::parse(self.imei.as_bytes()),

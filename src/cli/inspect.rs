@@ -184,6 +184,13 @@ impl Report {
             "made {created} by Weir {version}, format {}",
             self.format
         )?;
+        if let Some(folded) = &self.provenance.folded {
+            let (through, base) = (folded.through, folded.base);
+            writeln!(
+                out,
+                "changes up to {through} are folded into the snapshot of digest {base:016x}"
+            )?;
+        }
         writeln!(out, "\nlists")?;
         for list in &self.lists {
             list.print(out)?;

@@ -18,14 +18,15 @@ use crate::base::node::{Limits, NodeSettings, is_identity};
 use crate::config::{ClientCertificates, Config, Diameter, Endpoint, LogLevel, Transport};
 use crate::error::Failed;
 use crate::journal::disk::Directory;
-use crate::journal::keeper::{self, Keeper};
-use crate::journal::{self, control};
+use crate::journal::fold::Folding;
+use crate::journal::keeper::Keeper;
+use crate::journal::{self, above, control};
 use crate::lists::LoadReport;
 use crate::load::{self, Previous};
 use crate::metrics::Counters;
 use crate::net::tls::Tls;
 use crate::net::{Clock, Listening, Peers, Server};
-use crate::policy::{Register, Rulebook};
+use crate::policy::Register;
 use crate::reload::{self, Fingerprint, Reloader, SetLevel};
 use crate::state::State;
 
@@ -68,32 +69,72 @@ Signals:
   SIGTERM, SIGINT   disconnects all peers in order (DPR cause REBOOTING) and stops;
                     the second one stops at once";
 
+/// What the server begins with.
+struct Loaded {
+    /// The register, with the changes above it.
+    register: Arc<Register>,
+    /// Who makes more of them, if they are kept.
+    keeper: Option<Keeper<Directory>>,
+    /// What was loaded.
+    report: LoadReport,
+}
+
 impl ServeArgs {
-    /// The register with the changes above it that are kept, and who makes more
-    /// of them, if there is a `state_dir`.
-    fn with_changes(
-        &self,
-        config: &Config,
-        rulebook: Rulebook,
-        counters: &Arc<Counters>,
-    ) -> Result<(Arc<Register>, Option<Keeper<Directory>>), Failed> {
-        let Some(opened) = journal::open(config)? else {
-            return Ok((Arc::new(Register::new(rulebook)), None));
+    /// The register with the changes above it that are kept, if there is a
+    /// `state_dir`.
+    fn load(&self, config: &Config, counters: &Arc<Counters>) -> Result<Loaded, Failed> {
+        let state = State::of(config);
+        let previous = state
+            .as_ref()
+            .map_or_else(Previous::default, State::previous);
+        let opened = journal::open(config)?;
+        let dir = journal::dir(config);
+        let fold = opened.as_ref().and_then(|opened| opened.fold);
+        let candidate = fold.zip(dir.as_ref());
+        let candidate = candidate.map(|(fold, dir)| above::candidate(fold, dir));
+        let loaded = load::load_folded(config, &previous, candidate.as_ref())
+            .map_err(|refused| Failed::new(reload::loggable(&refused.to_string(), config)))?;
+        if let Some(residence) = loaded.residence {
+            tracing::info!("snapshot: {residence}");
+        }
+        let (Some(opened), Some(dir)) = (opened, dir) else {
+            return Ok(Loaded {
+                register: Arc::new(Register::new(loaded.rulebook)),
+                keeper: None,
+                report: loaded.report,
+            });
         };
         let secret = [journal::random(), journal::random()];
-        let (rulebook, misfits) = keeper::laid_above(&rulebook, &opened.live, secret);
-        for warning in keeper::told(&misfits) {
+        let register = Arc::new(Register::new(loaded.rulebook.clone()));
+        let folding = Folding {
+            dir,
+            after: config.register.fold_changes,
+            memory: config.register.snapshot_memory,
+            compile_memory: config.register.compile_memory,
+        };
+        let keeper = Keeper::new(opened, Arc::clone(&register), secret, Arc::clone(counters))
+            .folding(folding, fold);
+        let changes = keeper.changes();
+        let (_, misfits) = changes
+            .install(&loaded.rulebook, loaded.origin)
+            .map_err(Failed::new)?;
+        for warning in above::told(&misfits) {
             tracing::warn!("{warning}");
         }
-        if !opened.live.is_empty() {
+        if !changes.is_empty() {
             tracing::info!(
                 "{} single changes are in force",
-                opened.live.len() - misfits.len()
+                changes.len() - misfits.len()
             );
         }
-        let register = Arc::new(Register::new(rulebook));
-        let keeper = Keeper::new(opened, Arc::clone(&register), secret, Arc::clone(counters));
-        Ok((register, Some(keeper)))
+        if let Some(fold) = changes.fold() {
+            tracing::info!("changes up to {} are folded", fold.through);
+        }
+        Ok(Loaded {
+            register,
+            keeper: Some(keeper),
+            report: loaded.report,
+        })
     }
 
     /// Runs the server until a signal stops it.
@@ -107,18 +148,13 @@ impl ServeArgs {
         let config = self.configuration(&file)?;
         let (_log, set_level) = start_log(&config);
         let seen = Fingerprint::of(self.config.as_deref(), &file);
-        let state = State::of(&config);
         let lock = reload::lock(&config)?;
-        let previous = state
-            .as_ref()
-            .map_or_else(Previous::default, State::previous);
-        let loaded = load::load_after(&config, &previous)
-            .map_err(|refused| Failed::new(reload::loggable(&refused.to_string(), &config)))?;
-        if let Some(residence) = loaded.residence {
-            tracing::info!("snapshot: {residence}");
-        }
         let counters = Arc::new(Counters::default());
-        let (register, keeper) = self.with_changes(&config, loaded.rulebook, &counters)?;
+        let Loaded {
+            register,
+            keeper,
+            report: loaded,
+        } = self.load(&config, &counters)?;
         let node = Arc::new(node(&config));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -130,14 +166,14 @@ impl ServeArgs {
             let server =
                 Server::bind(&config, node, Arc::clone(&register), Arc::clone(&counters)).await?;
             // What could not be listened with was not in force.
-            reload::keep(&config, seen.lists(), &loaded.report);
+            reload::keep(&config, seen.lists(), &loaded);
             let reloader =
                 Reloader::new(self.config.clone(), file, register, Arc::clone(&counters))
                     .since(seen)
                     .with_peers(server.peers())
                     .with_log(set_level)
                     .with_tls(server.tls().cloned())
-                    .after(Previous::of(&loaded.report))
+                    .after(Previous::of(&loaded))
                     .with_changes(keeper.as_ref().map(Keeper::changes))
                     .holding(lock);
             let reload = reloader.spawn()?;
@@ -151,7 +187,7 @@ impl ServeArgs {
                 );
             }
             // A server whose standard output is gone serves all the same.
-            if let Err(error) = self.banner(&config, &server, &loaded.report) {
+            if let Err(error) = self.banner(&config, &server, &loaded) {
                 let listening: Vec<_> = server.listening().map(ToString::to_string).collect();
                 tracing::warn!(
                     "listening on {}; this cannot be printed: {error}",

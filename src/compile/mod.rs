@@ -13,6 +13,8 @@
 
 mod assemble;
 mod buckets;
+#[cfg(feature = "server")]
+mod fold;
 mod heap;
 mod progress;
 mod shelf;
@@ -22,6 +24,8 @@ mod spill;
 use std::path::PathBuf;
 
 pub(crate) use self::assemble::{Keeper, assemble};
+#[cfg(feature = "server")]
+pub(crate) use self::fold::fold;
 pub(crate) use self::heap::Heap;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::shelf::Shelf;

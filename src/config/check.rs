@@ -264,6 +264,11 @@ impl Check {
             );
             self.fault(&[&"register", &"keep"], message);
         }
+        let changes = config.register.fold_changes;
+        if changes > MAX_FOLD_CHANGES {
+            let message = format!("is {changes}; allowed are 0 to {MAX_FOLD_CHANGES}");
+            self.fault(&[&"register", &"fold_changes"], message);
+        }
         let memory = config.register.compile_memory;
         if !(MIN_COMPILE_MEMORY..=MAX_COMPILE_MEMORY).contains(&memory) {
             let message = format!(

@@ -231,6 +231,10 @@ pub struct Register {
     /// How many loads are kept there.
     #[serde(deserialize_with = "text::whole_number")]
     pub keep: usize,
+    /// How many single changes are above a snapshot when they are folded into it
+    /// in the background; 0: never.
+    #[serde(deserialize_with = "text::whole_number")]
+    pub fold_changes: usize,
     /// Whether a change of a list's file loads the lists anew.
     pub watch: bool,
     /// How many bytes of memory the rules of single devices may take while lists
@@ -257,12 +261,19 @@ impl Default for Register {
             max_change: MaxChange::default(),
             state_dir: None,
             keep: DEFAULT_KEEP,
+            fold_changes: DEFAULT_FOLD_CHANGES,
             watch: true,
             compile_memory: DEFAULT_COMPILE_MEMORY,
             line_numbers: true,
         }
     }
 }
+
+/// The default of [`Register::fold_changes`]: below, they are read in well under
+/// a second at a start, and what is folded cannot be undone any more.
+pub const DEFAULT_FOLD_CHANGES: usize = 500_000;
+/// The most of it: more changes than that there cannot be.
+pub const MAX_FOLD_CHANGES: usize = crate::equipment::CHANGES_MAX;
 
 /// The default of [`Register::compile_memory`]: a hundred million devices fit.
 pub const DEFAULT_COMPILE_MEMORY: u64 = 1 << 30;

@@ -7,31 +7,32 @@
 //!                        │   append to the journal, wait for the disk once
 //!                        │     good: publish, then say so
 //!                        │     bad:  forget it, then say so
-//!                        └ free what was replaced
+//!                        │ free what was replaced
+//!                        └ fold, if there are many: on a thread for it
 //! ```
 //!
 //! A change is acknowledged when it is on the disk and in force. The serving
 //! threads see one exchange of a pointer.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use super::disk::Disk;
+use super::above::{Changes, State, laid_above};
+use super::disk::{Directory, Disk};
+use super::fold::{self, Folding, Made, Task};
 use super::log::{Log, Opened};
-use crate::changes::{Live, Step};
-use crate::equipment::{
-    Action, Change, Edit, EditError, Entry, Imsi, ListKind, Overlay, Scope, Snapshot, Status,
-    Subject, Validity,
-};
+use super::wish::{Wish, above};
+use crate::changes::{Fold, Step};
+use crate::equipment::{Edit, Overlay, Subject};
 use crate::error::Failed;
 use crate::metrics::{Counters, Tally};
 use crate::net::Clock;
 use crate::policy::{Register, Rulebook};
-use crate::time::UnixTime;
+use crate::snapshot::Folded;
 
 /// Requests that may wait, whoever asks: what a disk takes at once, and no more
 /// than fits in memory if each is as large as may be.
@@ -42,243 +43,16 @@ const QUEUE: usize = 256;
 /// record.
 const GROUP: usize = 32 * 1024 * 1024;
 
-/// Changes in one request: as many as can be put in force at once.
-pub const BATCH_MAX: usize = 10_000;
+/// How much the thread that folds gives way to those that answer: as much as can
+/// be.
+const FOLD_NICENESS: i32 = 19;
+
+/// After a fold that came to nothing, so many more changes are awaited: one part
+/// of so many of those that begin one.
+const FOLD_AGAIN: usize = 4;
 
 /// How often the thread looks whether what was replaced is free.
 const RETIRE_POLL: Duration = Duration::from_millis(2);
-
-/// The number and time of a change, and who makes it.
-type Numbered<'a> = (u64, UnixTime, &'a Arc<str>);
-
-//----------- Wish ------------------------------------------------------------
-
-/// What is asked for, before it is known when and with which number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wish {
-    /// The name of the list.
-    pub list: Arc<str>,
-    /// The subscribers: of bindings, whose it is; of rules, who is excepted.
-    pub imsis: Vec<Imsi>,
-    /// The devices.
-    pub scope: Scope,
-    /// What is to become of them.
-    pub what: What,
-}
-
-/// What is to become of what a list says of some devices.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    /// The list is to say this.
-    Set {
-        /// The status; that of the list if there is none.
-        status: Option<Status>,
-        /// When.
-        validity: Validity,
-        /// Why.
-        reason: Option<Box<str>>,
-    },
-    /// The list is to say nothing.
-    Remove,
-    /// The list is to say what its files say.
-    Undo,
-}
-
-impl Wish {
-    /// The step that makes it come true.
-    fn step(&self, snapshot: &Snapshot, (number, time, by): Numbered<'_>) -> Result<Step, String> {
-        let Self {
-            list, imsis, scope, ..
-        } = self;
-        let kind = snapshot.lists().find(|own| *own.name == **list);
-        let kind = kind.map(|list| list.kind);
-        // Of a list that is gone changes can be given up all the same.
-        let is_bindings = match kind {
-            None => imsis.len() == 1,
-            Some(kind) => matches!(kind, ListKind::Bindings { .. }),
-        };
-        let (subscriber, exceptions) = match (is_bindings, imsis.as_slice(), &self.what) {
-            // Whatever the list is now, it may have been of the other kind when
-            // the change was made.
-            (_, [], What::Undo) => (None, Vec::new()),
-            (_, &[imsi], What::Undo) => (Some(imsi), Vec::new()),
-            (true, &[imsi], _) => (Some(imsi), Vec::new()),
-            (true, ..) => {
-                return Err(format!(
-                    "`{list}` is a list of bindings: a change is of one IMSI, and {} are named",
-                    imsis.len()
-                ));
-            }
-            (false, imsis, What::Set { .. }) => (None, imsis.to_vec()),
-            (false, [], _) => (None, Vec::new()),
-            (false, ..) => {
-                return Err(format!(
-                    "`{list}` is a list of rules: its exceptions go with the rule; add it again \
-                     with those that are to stay"
-                ));
-            }
-        };
-        let subject = Subject {
-            list: Arc::clone(list),
-            subscriber,
-            scope: *scope,
-        };
-        let action = match &self.what {
-            What::Undo => None,
-            What::Remove => Some(Action::Remove),
-            What::Set {
-                status,
-                validity,
-                reason,
-            } => Some(Action::Set(Entry {
-                status: match (kind, *status) {
-                    (Some(ListKind::Bindings { .. }), Some(_)) => {
-                        return Err(format!(
-                            "`{list}` is a list of bindings: a binding has no status of its own"
-                        ));
-                    }
-                    (Some(ListKind::Bindings { mismatch, .. }), None) => mismatch,
-                    (_, Some(status)) => status,
-                    (Some(ListKind::Rules { status }), None) => status,
-                    // It is refused.
-                    (None, None) => Status::Blacklisted,
-                },
-                validity: *validity,
-                reason: reason.clone(),
-                exceptions: exceptions.into(),
-            })),
-        };
-        if let Some(Action::Set(entry)) = &action
-            && entry.status != Status::Blacklisted
-            && !entry.exceptions.is_empty()
-        {
-            return Err(format!(
-                "an IMSI is excepted from a blacklisting, and this is {}",
-                entry.status
-            ));
-        }
-        let by = Arc::clone(by);
-        let edit = match action {
-            None => Edit::Undo(subject),
-            Some(action) => Edit::Change(Arc::new(Change {
-                number,
-                time,
-                by: Arc::clone(&by),
-                subject,
-                action,
-            })),
-        };
-        Ok(Step {
-            number,
-            time,
-            by,
-            edit,
-        })
-    }
-}
-
-//----------- Changes ---------------------------------------------------------
-
-/// What was changed, beside the register in which it is in force.
-pub struct Changes {
-    /// Where it is in force.
-    register: Arc<Register>,
-    /// All of it, whether the lists are there or not.
-    live: Mutex<Live>,
-    /// What scatters it.
-    secret: [u64; 2],
-}
-
-impl fmt::Debug for Changes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Changes").finish_non_exhaustive()
-    }
-}
-
-/// A change that is not in effect, and why.
-pub type Misfit = (Arc<Change>, EditError);
-
-/// A rulebook with all changes above it that fit its lists.
-#[must_use]
-pub fn laid_above(rulebook: &Rulebook, live: &Live, secret: [u64; 2]) -> (Rulebook, Vec<Misfit>) {
-    let changes = live.in_order().cloned();
-    let (overlay, misfits) = Overlay::of_those_that_fit(secret, rulebook.snapshot(), changes);
-    (rulebook.with_overlay(overlay), misfits)
-}
-
-/// What is to be told of changes that are not in effect, a line for each list.
-#[must_use]
-pub fn told(misfits: &[Misfit]) -> Vec<String> {
-    let mut lists: Vec<(&str, usize, &EditError)> = Vec::new();
-    for (change, error) in misfits {
-        let name = &*change.subject.list;
-        match lists.iter_mut().find(|(own, ..)| *own == name) {
-            Some((_, count, _)) => *count += 1,
-            None => lists.push((name, 1, error)),
-        }
-    }
-    let lines = lists.iter().map(|(name, count, error)| {
-        format!(
-            "{count} changes of `{name}` are not in effect: {error}; `weir change list` shows \
-             them, and `weir change undo` gives them up"
-        )
-    });
-    lines.collect()
-}
-
-impl Changes {
-    /// The changes that are in force in a register.
-    #[must_use]
-    pub fn new(register: Arc<Register>, live: Live, secret: [u64; 2]) -> Self {
-        Self {
-            register,
-            live: Mutex::new(live),
-            secret,
-        }
-    }
-
-    /// Publishes another rulebook with all changes above it. Returns what it has
-    /// replaced, and the changes that are not in effect.
-    #[must_use]
-    pub fn install(&self, rulebook: &Rulebook) -> (Arc<Rulebook>, Vec<Misfit>) {
-        let live = self.live();
-        let (rulebook, misfits) = laid_above(rulebook, &live, self.secret);
-        (self.register.publish(rulebook), misfits)
-    }
-
-    /// How many changes there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.live().len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Puts steps in force: the overlay with them is `next` above `base`.
-    /// Returns what was replaced.
-    fn publish(&self, steps: &[Step], base: &Rulebook, next: Overlay) -> Arc<Rulebook> {
-        let mut live = self.live();
-        steps.iter().for_each(|step| live.take(step));
-        let current = Arc::clone(&self.register.load());
-        if current.shares_base(base) {
-            return self.register.publish(current.with_overlay(next));
-        }
-        // Others lists were published meanwhile.
-        let (rulebook, _) = laid_above(&current, &live, self.secret);
-        self.register.publish(rulebook)
-    }
-
-    /// What was changed.
-    fn live(&self) -> MutexGuard<'_, Live> {
-        // Nothing in between is half done: at worst a step is in the journal
-        // and not in force.
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 //----------- Keeper ----------------------------------------------------------
 
@@ -287,7 +61,15 @@ impl Changes {
 pub type Outcome = Result<(u64, u64), String>;
 
 /// A request on its way.
-struct Job {
+enum Job {
+    /// For changes.
+    Make(Wanted),
+    /// For folding. The outcome has the number of the last change that is folded.
+    Fold(mpsc::Sender<Outcome>),
+}
+
+/// Changes that somebody asks for.
+struct Wanted {
     /// Who asks.
     by: Arc<str>,
     /// For what: all at once, or nothing.
@@ -317,7 +99,16 @@ impl Handle {
     pub fn ask(&self, by: Arc<str>, wishes: Vec<Wish>) -> Receiver<Outcome> {
         let (reply, outcome) = mpsc::channel();
         // Fails only if the thread is gone, and then so is the reply.
-        let _ = self.jobs.send(Job { by, wishes, reply });
+        let _ = self.jobs.send(Job::Make(Wanted { by, wishes, reply }));
+        outcome
+    }
+
+    /// Asks for all changes to be folded. What comes of it is received when that
+    /// is done.
+    #[must_use]
+    pub fn fold(&self) -> Receiver<Outcome> {
+        let (reply, outcome) = mpsc::channel();
+        let _ = self.jobs.send(Job::Fold(reply));
         outcome
     }
 }
@@ -332,6 +123,24 @@ pub struct Keeper<D> {
     counters: Arc<Counters>,
     /// Rulebooks that were replaced, and may still be held by others.
     retired: VecDeque<Arc<Rulebook>>,
+    /// What is being folded.
+    under_way: Option<UnderWay>,
+    /// What is folded next, as it was asked for.
+    fold_asked: Vec<mpsc::Sender<Outcome>>,
+    /// How many changes there are when the next fold begins by itself.
+    fold_at: usize,
+    /// The subjects of what is folded, as soon as somebody asks for one.
+    folded: Option<(Fold, HashSet<Subject>)>,
+}
+
+/// A fold on its thread.
+struct UnderWay {
+    /// Whence what is made comes.
+    made: Receiver<Result<Made, String>>,
+    /// Who is told.
+    replies: Vec<mpsc::Sender<Outcome>>,
+    /// Whether a change was undone since: it may be one that is being folded.
+    is_stale: bool,
 }
 
 impl<D> fmt::Debug for Keeper<D> {
@@ -355,7 +164,25 @@ impl<D: Disk + 'static> Keeper<D> {
             log: opened.log,
             counters,
             retired: VecDeque::new(),
+            under_way: None,
+            fold_asked: Vec::new(),
+            fold_at: usize::MAX,
+            folded: None,
         }
+    }
+
+    /// The same where changes are folded into the snapshot that was loaded.
+    #[must_use]
+    pub fn folding(mut self, folding: Folding, fold: Option<Fold>) -> Self {
+        self.fold_at = match folding.after {
+            0 => usize::MAX,
+            after => after,
+        };
+        let mut state = self.changes.state();
+        state.folding = Some(folding);
+        state.fold = fold;
+        drop(state);
+        self
     }
 
     /// What was changed.
@@ -382,24 +209,217 @@ impl<D: Disk + 'static> Keeper<D> {
     fn run(mut self, inbox: &Receiver<Job>) {
         loop {
             self.retired.retain(|old| Arc::strong_count(old) > 1);
-            let first = match self.retired.is_empty() {
+            self.fold_if_due();
+            let first = match self.retired.is_empty() && self.under_way.is_none() {
                 true => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 false => inbox.recv_timeout(RETIRE_POLL),
             };
             match first {
-                Ok(first) => self.make(first, inbox),
+                Ok(Job::Make(first)) => {
+                    if let Some(Job::Fold(reply)) = self.make(first, inbox) {
+                        self.fold_asked.push(reply);
+                    }
+                }
+                Ok(Job::Fold(reply)) => self.fold_asked.push(reply),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.end_fold();
         }
     }
+
+    //--- Folding
+
+    /// Begins a fold if one was asked for or there are enough changes.
+    fn fold_if_due(&mut self) {
+        let is_due = !self.fold_asked.is_empty() || self.changes.len() >= self.fold_at;
+        if self.under_way.is_some() || !is_due {
+            return;
+        }
+        let replies = core::mem::take(&mut self.fold_asked);
+        match self.begin_fold() {
+            Ok(Some(made)) => {
+                self.under_way = Some(UnderWay {
+                    made,
+                    replies,
+                    is_stale: false,
+                });
+            }
+            Ok(None) => {
+                let through = self.changes.fold().map_or(0, |fold| fold.through);
+                tell(replies, &Ok((through, through)));
+            }
+            Err(why) => {
+                self.fold_later();
+                tell(replies, &Err(why));
+            }
+        }
+    }
+
+    /// Begins one; `None` if there is nothing to fold.
+    fn begin_fold(&self) -> Result<Option<Receiver<Result<Made, String>>>, String> {
+        let state = self.changes.state();
+        let State {
+            live,
+            fold,
+            origin,
+            folding,
+        } = &*state;
+        let (Some(origin), Some(folding)) = (origin, folding) else {
+            return Err(
+                "changes are folded into a snapshot, and this server reads lists: `weir compile` \
+                 makes one, and `snapshot` in [register] names it"
+                    .to_owned(),
+            );
+        };
+        if live.is_empty() {
+            return Ok(None);
+        }
+        let task = Task {
+            folding: folding.clone(),
+            rulebook: Rulebook::clone(&self.changes.register.load()),
+            origin: Arc::clone(origin),
+            live: live.clone(),
+            fold: *fold,
+            secret: self.changes.secret,
+            now: Clock::start().now().unix,
+        };
+        drop(state);
+        let (done, made) = mpsc::channel();
+        tracing::info!("{} changes are being folded", task.live.len());
+        let spawned = thread::Builder::new()
+            .name("fold".to_owned())
+            .spawn(move || {
+                // Of this thread alone.
+                let _ = rustix::process::nice(FOLD_NICENESS);
+                // Fails if the server stops.
+                let _ = done.send(task.run());
+            });
+        match spawned {
+            Ok(_) => Ok(Some(made)),
+            Err(error) => Err(format!("no thread can be started: {error}")),
+        }
+    }
+
+    /// Puts what was folded in force, if that is done.
+    fn end_fold(&mut self) {
+        let Some(under_way) = &self.under_way else {
+            return;
+        };
+        let made = match under_way.made.try_recv() {
+            Ok(made) => made,
+            Err(TryRecvError::Empty) => return,
+            Err(TryRecvError::Disconnected) => Err("it came to a sudden end".to_owned()),
+        };
+        let Some(UnderWay {
+            replies, is_stale, ..
+        }) = self.under_way.take()
+        else {
+            return;
+        };
+        let result = made.and_then(|made| {
+            let fold = made.fold;
+            let done = match is_stale {
+                true => Err("a change was undone meanwhile".to_owned()),
+                false => self.put_in_force(made),
+            };
+            if done.is_err() {
+                self.log.forget_fold(fold);
+            }
+            done
+        });
+        match &result {
+            Ok(through) => {
+                let after = self.changes.state().folding.as_ref().map(|own| own.after);
+                self.fold_at = after.filter(|&after| after > 0).unwrap_or(usize::MAX);
+                tell(replies, &Ok((*through, *through)));
+            }
+            Err(why) => {
+                tracing::warn!("changes were not folded, and stay above the snapshot: {why}");
+                self.fold_later();
+                tell(
+                    replies,
+                    &Err(format!("nothing was folded: {why}; try again")),
+                );
+            }
+        }
+    }
+
+    /// Lets some more changes come before the next fold begins by itself.
+    fn fold_later(&mut self) {
+        if self.fold_at != usize::MAX {
+            self.fold_at = self.changes.len() + self.fold_at.div_ceil(FOLD_AGAIN);
+        }
+    }
+
+    /// Puts what was folded in force: first the journal tells of it.
+    fn put_in_force(&mut self, made: Made) -> Result<u64, String> {
+        let Made {
+            rulebook,
+            fold,
+            snapshot,
+            residence,
+        } = made;
+        let mut state = self.changes.state();
+        let current = Arc::clone(&self.changes.register.load());
+        if !current.shares_base(&rulebook) {
+            return Err("other lists were loaded meanwhile".to_owned());
+        }
+        let later = state.live.since(fold.through);
+        let now = Clock::start().now().unix;
+        if let Err(error) = self.log.rewrite(&later, Some(fold), now) {
+            return Err(format!("the journal cannot be written anew: {error}"));
+        }
+        let folded = current.with_snapshot(snapshot);
+        let (folded, _) = laid_above(&folded, &later, self.changes.secret);
+        let old = self.changes.register.publish(folded);
+        state.live = later;
+        state.fold = Some(fold);
+        if let Some(origin) = &mut state.origin {
+            let base = origin.base();
+            let origin = Arc::make_mut(origin);
+            origin.is_folded = true;
+            origin.provenance.folded = Some(Folded {
+                base,
+                through: fold.through,
+                file: fold.file,
+            });
+        }
+        drop(state);
+        drop((current, rulebook));
+        self.retired.push_back(old);
+        let through = fold.through;
+        tracing::info!("changes up to {through} are folded; snapshot: {residence}");
+        Ok(through)
+    }
+
+    /// Whether what a change is about is folded: then it cannot be undone.
+    fn is_folded(&mut self, subject: &Subject) -> Result<bool, String> {
+        let state = self.changes.state();
+        let (Some(fold), Some(folding)) = (state.fold, &state.folding) else {
+            return Ok(false);
+        };
+        let dir = folding.dir.clone();
+        drop(state);
+        if self.folded.as_ref().is_none_or(|(own, _)| *own != fold) {
+            let live = fold::read(&Directory::read_only(&dir), fold);
+            let live =
+                live.map_err(|error| error.within(&dir.display().to_string()).to_string())?;
+            let subjects = live.in_order().map(|change| change.subject.clone());
+            self.folded = Some((fold, subjects.collect()));
+        }
+        let folded = self.folded.as_ref();
+        Ok(folded.is_some_and(|(_, subjects)| subjects.contains(subject)))
+    }
+
+    //--- Making
 
     /// Checks that what the steps undo was changed, by them, by those before
     /// them in `said`, or earlier: most likely a list or a number is misspelt
     /// otherwise, and the change that was meant would stay in force. Notes what
     /// they say.
     fn check_undone(
-        &self,
+        &mut self,
         steps: &[Step],
         said: &mut HashMap<Subject, bool>,
     ) -> Result<(), String> {
@@ -408,7 +428,14 @@ impl<D: Disk + 'static> Keeper<D> {
             let subject = step.edit.subject();
             let is_change = matches!(step.edit, Edit::Change(_));
             let before = own.get(subject).or_else(|| said.get(subject));
-            let is_there = || self.changes.live().find(subject).is_some();
+            if !is_change && self.is_folded(subject)? {
+                return Err(format!(
+                    "list {}: the change of this is folded into the snapshot, and cannot be undone \
+                     any more: `weir change remove` or `add` says what is to hold instead",
+                    subject.list
+                ));
+            }
+            let is_there = || self.changes.state().live.find(subject).is_some();
             if !is_change && !before.copied().unwrap_or_else(is_there) {
                 return Err(format!(
                     "list {}: there is no change of this to undo; `weir change list` shows those \
@@ -422,21 +449,22 @@ impl<D: Disk + 'static> Keeper<D> {
         Ok(())
     }
 
-    /// Makes the changes of a request, and of all that wait behind it.
-    fn make(&mut self, first: Job, inbox: &Receiver<Job>) {
+    /// Makes the changes of a request, and of all that wait behind it. Returns what
+    /// else was asked for behind them.
+    fn make(&mut self, first: Wanted, inbox: &Receiver<Job>) -> Option<Job> {
         let current = Arc::clone(&self.changes.register.load());
         let snapshot = current.snapshot();
         let overlay = current.overlay().cloned();
         let mut next = overlay.unwrap_or_else(|| Overlay::new(self.changes.secret));
-        let mut number = self.changes.live().last();
+        let mut number = self.changes.state().live.last();
         let mut steps = Vec::new();
         let mut weight = 0;
         let mut made = Vec::new();
         let mut said = HashMap::new();
         let mut tally = Tally::default();
         let now = Clock::start().now().unix;
-        let mut job = Some(first);
-        while let Some(Job { by, wishes, reply }) = job {
+        let mut job = Some(Job::Make(first));
+        while let Some(Job::Make(Wanted { by, wishes, reply })) = job {
             let count = wishes.len() as u64;
             let own = wishes.iter().enumerate();
             let own = own.map(|(at, wish)| ((number + 1 + at as u64, now, &by), wish));
@@ -464,10 +492,11 @@ impl<D: Disk + 'static> Keeper<D> {
         }
         if made.is_empty() {
             self.counters.add(&mut tally);
-            return;
+            return job;
         }
-        let live = || self.changes.live().clone();
-        let written = self.log.append(&steps, live, now);
+        let fold = self.changes.fold();
+        let live = || self.changes.state().live.clone();
+        let written = self.log.append(&steps, fold, live, now);
         if let Err(error) = written {
             tally = Tally {
                 refused_changes: tally.refused_changes + tally.changes,
@@ -484,7 +513,11 @@ impl<D: Disk + 'static> Keeper<D> {
             for (reply, _) in made {
                 let _ = reply.send(Err(why.clone()));
             }
-            return;
+            return job;
+        }
+        if let Some(under_way) = &mut self.under_way {
+            let mut edits = steps.iter().map(|step| &step.edit);
+            under_way.is_stale |= edits.any(|edit| matches!(edit, Edit::Undo(_)));
         }
         let old = self.changes.publish(&steps, &current, next);
         self.counters.add(&mut tally);
@@ -498,44 +531,22 @@ impl<D: Disk + 'static> Keeper<D> {
             tracing::debug!("changes {first} to {last} are in force");
         }
         if self.log.has_grown() {
-            let live = self.changes.live().clone();
-            match self.log.rewrite(&live, now) {
+            let live = self.changes.state().live.clone();
+            match self.log.rewrite(&live, fold, now) {
                 Ok(()) => tracing::info!("the journal of {} changes was written anew", live.len()),
                 Err(error) => {
                     tracing::warn!("the journal cannot be written anew, and grows on: {error}");
                 }
             }
         }
+        job
     }
 }
 
-/// The overlay with what is wished, and the steps to it; or why there is none.
-fn above<'a>(
-    overlay: &Overlay,
-    snapshot: &Snapshot,
-    wishes: impl ExactSizeIterator<Item = (Numbered<'a>, &'a Wish)>,
-) -> Result<(Overlay, Vec<Step>), String> {
-    let count = wishes.len();
-    let place = |place: usize| match count {
-        1 => String::new(),
-        _ => format!("change {} of the request: ", place + 1),
-    };
-    if !(1..=BATCH_MAX).contains(&count) {
-        return Err(format!(
-            "a request is of 1 to {BATCH_MAX} changes, and this one of {count}"
-        ));
+/// Tells what came of a fold.
+fn tell(replies: Vec<mpsc::Sender<Outcome>>, outcome: &Outcome) {
+    for reply in replies {
+        // Whoever asked may be gone.
+        let _ = reply.send(outcome.clone());
     }
-    let mut steps = Vec::with_capacity(count);
-    for (at, (of, wish)) in wishes.enumerate() {
-        let step = wish.step(snapshot, of);
-        let step = step.map_err(|why| format!("{}{why}", place(at)))?;
-        if !step.is_storable() {
-            return Err(format!("{}a name or reason is too long", place(at)));
-        }
-        steps.push(step);
-    }
-    let edits: Vec<Edit> = steps.iter().map(|step| step.edit.clone()).collect();
-    let above = overlay.with_agreeing(snapshot, &edits);
-    let above = above.map_err(|(at, error)| format!("{}{error}", place(at)))?;
-    Ok((above, steps))
 }

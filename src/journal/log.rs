@@ -4,6 +4,8 @@
 //! changes/
 //!   7.journal     the journal; the highest number counts
 //!   unfinished    the next one while it is written
+//!   900.folded    changes up to 900, if the journal names this file (`fold`)
+//!   900.weir      the snapshot in force with these made in it
 //! ```
 //!
 //! What was written before an error is known; what an error has left behind is
@@ -12,13 +14,12 @@
 //! taken before that is done.
 
 use std::io;
-use std::sync::Arc;
 
 use thiserror::Error;
 
 use super::disk::Disk;
-use crate::changes::{Composer, Header, Live, Replay, Step, replay};
-use crate::equipment::Edit;
+use super::fold;
+use crate::changes::{Composer, Fold, Header, Live, Replay, Step, replay};
 use crate::time::UnixTime;
 
 /// How names of journals end.
@@ -53,6 +54,8 @@ pub struct Log<D> {
     length_at_first: u64,
     /// Whether it is to be written anew before the next change.
     is_doubtful: bool,
+    /// Where the changes are that it has not.
+    fold: Option<Fold>,
     /// Makes numbers of files.
     random: fn() -> u64,
 }
@@ -93,6 +96,15 @@ pub enum LogError {
         /// What is wrong.
         what: &'static str,
     },
+    /// The file of folded changes is not the one that the journal names.
+    #[error(
+        "{name} is not as it was written, and the journal lacks the changes in it: put a whole copy \
+         of it back"
+    )]
+    Fold {
+        /// The file.
+        name: String,
+    },
 }
 
 impl LogError {
@@ -109,6 +121,7 @@ impl LogError {
                 error,
             },
             Self::Begin(error) => Self::Begin(error),
+            Self::Fold { name } => Self::Fold { name: path(name) },
             Self::Damaged { name, offset, what } => Self::Damaged {
                 name: path(name),
                 offset,
@@ -123,8 +136,10 @@ impl LogError {
 pub struct Opened<D> {
     /// The journal.
     pub log: Log<D>,
-    /// What is in force.
+    /// What is in force, but for what is folded.
     pub live: Live,
+    /// Where the changes are that are folded, if there are any.
+    pub fold: Option<Fold>,
     /// The octets of an interrupted write that were cut off.
     pub torn: usize,
 }
@@ -136,14 +151,23 @@ pub struct Opened<D> {
 ///
 /// If it cannot be read, or is damaged.
 pub fn read(disk: &impl Disk) -> Result<Live, LogError> {
+    let mut before = None;
     loop {
         let Some(&number) = numbers(disk)?.last() else {
             return Ok(Live::default());
         };
-        match load(disk, number) {
-            Ok((live, _)) => return Ok(live),
+        let all = load(disk, number).and_then(|(live, replay)| match replay.header.fold {
+            None => Ok(live),
+            Some(fold) => Ok(fold::read(disk, fold)?.followed_by(&live)),
+        });
+        match all {
+            Ok(live) => return Ok(live),
             // It was written anew meanwhile.
-            Err(LogError::Disk { error, .. }) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(LogError::Disk { error, .. })
+                if error.kind() == io::ErrorKind::NotFound && before != Some(number) =>
+            {
+                before = Some(number);
+            }
             Err(error) => return Err(error),
         }
     }
@@ -161,6 +185,7 @@ impl<D: Disk> Log<D> {
             file: 0,
             last: 0,
             created: now,
+            fold: None,
         };
         let mut log = Self {
             disk,
@@ -169,16 +194,23 @@ impl<D: Disk> Log<D> {
             length: 0,
             length_at_first: 0,
             is_doubtful: false,
+            fold: None,
             random,
         };
         let Some((&number, older)) = numbers.split_last() else {
             let live = Live::default();
-            let begun = log.rewrite(&live, now);
+            let begun = log.rewrite(&live, None, now);
             begun.map_err(LogError::Begin)?;
-            return Ok(Opened { log, live, torn: 0 });
+            return Ok(Opened {
+                log,
+                live,
+                fold: None,
+                torn: 0,
+            });
         };
         let (live, replay) = load(&log.disk, number)?;
         log.number = number;
+        log.fold = replay.header.fold;
         log.composer = replay.composer;
         log.length = replay.length as u64;
         log.length_at_first = (live.len() as u64).saturating_mul(CHANGE_TYPICAL);
@@ -194,12 +226,17 @@ impl<D: Disk> Log<D> {
         for &older in older {
             log.forget(older);
         }
-        let torn = replay.torn;
-        Ok(Opened { log, live, torn })
+        fold::tidy(&mut log.disk, log.fold);
+        Ok(Opened {
+            fold: log.fold,
+            log,
+            live,
+            torn: replay.torn,
+        })
     }
 
     /// Appends steps, all in one; they are on the disk when this returns. `live`
-    /// tells what is in force without them.
+    /// tells what is in force without them, but for what is folded.
     ///
     /// # Errors
     ///
@@ -208,11 +245,12 @@ impl<D: Disk> Log<D> {
     pub fn append(
         &mut self,
         steps: &[Step],
+        fold: Option<Fold>,
         live: impl Fn() -> Live,
         now: UnixTime,
     ) -> io::Result<()> {
-        if self.is_doubtful {
-            self.rewrite(&live(), now)?;
+        if self.is_doubtful || self.fold != fold {
+            self.rewrite(&live(), fold, now)?;
         }
         let mut next = self.composer.clone();
         let mut octets = Vec::new();
@@ -239,7 +277,7 @@ impl<D: Disk> Log<D> {
                 if self.is_doubtful {
                     // The sooner, the less can be found later that was refused.
                     // If it fails, the next change has it done first.
-                    let _ = self.rewrite(&live(), now);
+                    let _ = self.rewrite(&live(), fold, now);
                 }
             }
         }
@@ -251,13 +289,14 @@ impl<D: Disk> Log<D> {
         self.length > REWRITE_MIN.max(self.length_at_first.saturating_mul(2))
     }
 
-    /// Writes the journal anew, with no more than what is in force.
+    /// Writes the journal anew, with no more than what is in force and is not
+    /// folded.
     ///
     /// # Errors
     ///
     /// If that cannot be done; then the old one stays.
-    pub fn rewrite(&mut self, live: &Live, now: UnixTime) -> io::Result<()> {
-        let result = self.write_anew(live, now);
+    pub fn rewrite(&mut self, live: &Live, fold: Option<Fold>, now: UnixTime) -> io::Result<()> {
+        let result = self.write_anew(live, fold, now);
         if result.is_err() {
             // It takes room that may be what is missing.
             let _ = self.disk.remove(UNFINISHED);
@@ -266,36 +305,22 @@ impl<D: Disk> Log<D> {
     }
 
     /// The same, without cleaning up.
-    fn write_anew(&mut self, live: &Live, now: UnixTime) -> io::Result<()> {
-        let changes: Vec<_> = live.in_order().collect();
+    fn write_anew(&mut self, live: &Live, fold: Option<Fold>, now: UnixTime) -> io::Result<()> {
         let header = Header {
             file: (self.random)(),
             last: live.last(),
             created: now,
+            fold,
         };
-        let mut octets = Vec::new();
-        let mut composer = Composer::begin(&header, &mut octets);
         self.disk.create(UNFINISHED)?;
-        let mut length = 0;
-        for changes in changes.chunks(RECORD_CHANGES) {
-            let steps = changes.iter().map(|change| Step {
-                number: change.number,
-                time: change.time,
-                by: change.by.clone(),
-                edit: Edit::Change(Arc::clone(change)),
-            });
-            composer.record(&steps.collect::<Vec<_>>(), &mut octets);
-            self.disk.append(UNFINISHED, &octets)?;
-            length += octets.len() as u64;
-            octets.clear();
-        }
-        self.disk.append(UNFINISHED, &octets)?;
-        length += octets.len() as u64;
+        let (composer, length) =
+            compose(live, &header, |octets| self.disk.append(UNFINISHED, octets))?;
         self.disk.sync(UNFINISHED)?;
-        let old = self.number;
+        let (old, old_fold) = (self.number, self.fold);
         self.disk.rename(UNFINISHED, &name(old + 1))?;
         // From here on it is the one that the next start reads.
         self.number = old + 1;
+        self.fold = fold;
         self.composer = composer;
         self.length = length;
         self.length_at_first = length;
@@ -309,6 +334,11 @@ impl<D: Disk> Log<D> {
                 self.forget(older);
             }
         }
+        if let Some(old) = old_fold.filter(|old| fold != Some(*old)) {
+            fold::forget(&mut self.disk, |through| {
+                through <= old.through && fold.is_none_or(|fold| fold.through != through)
+            });
+        }
         Ok(())
     }
 
@@ -318,11 +348,41 @@ impl<D: Disk> Log<D> {
         let _ = self.disk.remove(&name(number));
     }
 
+    /// Removes the files of a fold that came to nothing, unless the journal may
+    /// name them.
+    pub(super) fn forget_fold(&mut self, fold: Fold) {
+        if self.fold != Some(fold) {
+            fold::forget(&mut self.disk, |through| through == fold.through);
+        }
+    }
+
     /// The name of the journal that is written to.
     #[must_use]
     pub fn name(&self) -> String {
         name(self.number)
     }
+}
+
+/// Writes a journal of what is in force, piece by piece; returns what writes on
+/// behind it, and its length.
+pub(super) fn compose(
+    live: &Live,
+    header: &Header,
+    mut write: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<(Composer, u64)> {
+    let changes: Vec<_> = live.in_order().collect();
+    let mut octets = Vec::new();
+    let mut composer = Composer::begin(header, &mut octets);
+    let mut length = octets.len() as u64;
+    write(&octets)?;
+    for changes in changes.chunks(RECORD_CHANGES) {
+        octets.clear();
+        let steps: Vec<Step> = changes.iter().copied().map(Step::of).collect();
+        composer.record(&steps, &mut octets);
+        length += octets.len() as u64;
+        write(&octets)?;
+    }
+    Ok((composer, length))
 }
 
 /// Reads a journal.
@@ -359,7 +419,7 @@ fn name(number: u64) -> String {
 }
 
 /// An error of a file.
-fn at(name: &str, error: io::Error) -> LogError {
+pub(super) fn at(name: &str, error: io::Error) -> LogError {
     LogError::Disk {
         name: name.to_owned(),
         error,

@@ -8,11 +8,14 @@
 //! The journal's octets are told in [`changes`](crate::changes); here are the
 //! files, the threads and the socket.
 
+pub mod above;
 pub mod control;
 pub mod disk;
+pub mod fold;
 pub mod keeper;
 pub mod log;
 pub mod request;
+pub mod wish;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::keeper::{What, Wish};
+use super::wish::{What, Wish};
 use crate::changes::{BY_MAX, LIST_MAX};
 use crate::equipment::{Action, Change, Entry, Scope, Status, Subject, Validity};
 use crate::lists::field::{self, End};
@@ -15,7 +15,12 @@ pub struct Request {
     /// Who asks for them.
     pub by: String,
     /// Them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Line>,
+    /// Whether it is for all changes to be folded into the snapshot, and for no
+    /// others.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub fold: bool,
 }
 
 /// An answer.
@@ -95,6 +100,9 @@ impl Request {
             return Err(format!(
                 "`by` must say in 1 to {BY_MAX} octets who asks, without control characters"
             ));
+        }
+        if self.fold && !self.changes.is_empty() {
+            return Err("`fold` is a request of its own, without `changes`".to_owned());
         }
         let several = self.changes.len() > 1;
         let wishes = (1..).zip(&self.changes).map(|(number, line)| {

@@ -2,18 +2,30 @@
 
 use std::path::Path;
 
-use super::{LoadError, Loaded, Previous, rails, rulebook};
+use super::{Candidate, LoadError, Loaded, Origin, Previous, rails, rulebook};
 use crate::config::{Config, suggest};
 use crate::equipment::Snapshot;
 use crate::lists::{FileReport, ListReport, LoadReport};
 use crate::snapfile;
-use crate::snapshot::Provenance;
+use crate::snapshot::{Folded, Provenance};
 
-/// Reads a snapshot, and makes a rulebook of it and the policies of a
-/// configuration.
-pub(super) fn load(config: &Config, path: &Path, previous: &Previous) -> Result<Loaded, LoadError> {
+/// Reads a snapshot, or the one that was made of it, and makes a rulebook of it
+/// and the policies of a configuration.
+pub(super) fn load(
+    config: &Config,
+    path: &Path,
+    previous: &Previous,
+    candidate: Option<&Candidate>,
+) -> Result<Loaded, LoadError> {
     let memory = config.register.snapshot_memory;
-    let (stored, residence) = snapfile::read(path, memory).map_err(LoadError::Snapshot)?;
+    let folded = candidate.filter(|candidate| is_of(candidate, path));
+    // One that cannot be read is no loss: all that is in it is elsewhere.
+    let folded = folded.and_then(|candidate| snapfile::read(&candidate.path, memory).ok());
+    let is_folded = folded.is_some();
+    let (stored, residence) = match folded {
+        Some(folded) => folded,
+        None => snapfile::read(path, memory).map_err(LoadError::Snapshot)?,
+    };
     let mut report = report(&stored.provenance);
     report.warnings = config.warnings();
     for list in &mut report.lists {
@@ -30,6 +42,27 @@ pub(super) fn load(config: &Config, path: &Path, previous: &Previous) -> Result<
         rulebook,
         report,
         residence: Some(residence),
+        origin: Some(Origin {
+            digest: stored.contents.digest,
+            provenance: stored.provenance,
+            is_folded,
+        }),
+    })
+}
+
+/// Whether a snapshot with changes made in it was made of this one.
+fn is_of(candidate: &Candidate, path: &Path) -> bool {
+    let Ok((base, _)) = snapfile::provenance(path) else {
+        return false;
+    };
+    let made = snapfile::provenance(&candidate.path);
+    made.is_ok_and(|(_, provenance)| {
+        provenance.folded
+            == Some(Folded {
+                base: base.digest,
+                through: candidate.through,
+                file: candidate.file,
+            })
     })
 }
 

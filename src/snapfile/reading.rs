@@ -58,12 +58,12 @@ pub fn verify(path: &Path) -> Result<Contents, String> {
     with(path, |file| snapshot::verify(&FileSource::plain(file)))
 }
 
-/// Reads where the lists of a snapshot come from, and no more of it.
+/// Reads what a snapshot is and where its lists come from, and no more of it.
 ///
 /// # Errors
 ///
 /// As [`read`].
-pub fn provenance(path: &Path) -> Result<Provenance, String> {
+pub fn provenance(path: &Path) -> Result<(Contents, Provenance), String> {
     with(path, |file| {
         snapshot::read_provenance(&FileSource::plain(file))
     })

@@ -68,7 +68,7 @@ use crate::equipment::{Flaw, Parts, Section, Snapshot};
 use crate::time::UnixTime;
 
 pub use self::container::{Contents, Elsewhere, MAGIC, Sink, TableEntry};
-pub use self::provenance::{FileOrigin, ListOrigin, Provenance};
+pub use self::provenance::{FileOrigin, Folded, ListOrigin, Provenance};
 pub use self::reading::Source;
 
 /// The number of the format.
@@ -170,13 +170,16 @@ pub fn verify<S: Source>(source: &S) -> Result<Contents, ReadError<S::Error>> {
     reading::verify(source)
 }
 
-/// Reads where the lists of a snapshot come from, and none of the rules.
+/// Reads what a snapshot is and where its lists come from, and none of the rules.
 ///
 /// # Errors
 ///
 /// As [`read`], but for what is wrong with other sections.
-pub fn read_provenance<S: Source>(source: &S) -> Result<Provenance, ReadError<S::Error>> {
-    Ok(provenance(&mut reading::read_first(source)?)?)
+pub fn read_provenance<S: Source>(
+    source: &S,
+) -> Result<(Contents, Provenance), ReadError<S::Error>> {
+    let (contents, mut parts) = reading::read_first(source)?;
+    Ok((contents, provenance(&mut parts)?))
 }
 
 /// Takes the provenance out.

@@ -9,6 +9,21 @@ pub struct Provenance {
     /// The lists, bindings, and files of models, in the order in which they
     /// were loaded.
     pub lists: Vec<ListOrigin>,
+    /// The single changes that a server has made in it, if it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folded: Option<Folded>,
+}
+
+/// Single changes that are part of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Folded {
+    /// The digest of the snapshot that they were made in.
+    pub base: u64,
+    /// The number of the last of them.
+    pub through: u64,
+    /// The number of the file that has all of them.
+    pub file: u64,
 }
 
 /// Where a list comes from.

@@ -187,8 +187,8 @@ fn may_be_left(entry: &TableEntry) -> bool {
 }
 
 /// Reads the first section.
-pub(super) fn read_first<S: Source>(source: &S) -> Result<Parts, ReadError<S::Error>> {
-    let (reader, _, entries) = begin(source)?;
+pub(super) fn read_first<S: Source>(source: &S) -> Result<(Contents, Parts), ReadError<S::Error>> {
+    let (reader, header, entries) = begin(source)?;
     let mut parts = Parts::default();
     if let Some(entry) = entries.first() {
         let mut octets = Octets::zeroed(entry.size()?);
@@ -199,7 +199,7 @@ pub(super) fn read_first<S: Source>(source: &S) -> Result<Parts, ReadError<S::Er
         check_sums(core::slice::from_ref(entry), sums.collect(), |_| false)?;
         parts.insert(entry.name.clone(), octets);
     }
-    Ok(parts)
+    Ok((header.contents(entries), parts))
 }
 
 /// Reads all sections and forgets them.

@@ -9,6 +9,7 @@ mod change;
 mod check;
 mod config;
 mod explain;
+mod fold;
 mod harness;
 mod reload;
 mod rollback;

@@ -2,6 +2,7 @@
 //! acknowledged is lost, and nothing is invented.
 
 use weir::changes::Live;
+use weir::journal::fold;
 use weir::journal::log::{Log, Opened, read};
 use weir::time::UnixTime;
 
@@ -43,7 +44,7 @@ fn work(
         let live = opened.live.clone();
         match opened
             .log
-            .append(core::slice::from_ref(&step), || live.clone(), NOW)
+            .append(core::slice::from_ref(&step), None, || live.clone(), NOW)
         {
             Ok(()) => {
                 opened.live.take(&step);
@@ -53,7 +54,7 @@ fn work(
         }
         if rewrites && number % 5 == 0 {
             // That it cannot be done is no loss.
-            let _ = opened.log.rewrite(&opened.live, NOW);
+            let _ = opened.log.rewrite(&opened.live, None, NOW);
         }
     }
     (acknowledged, refused)
@@ -134,11 +135,83 @@ fn a_full_disk_refuses_changes_and_recovers() {
         let (acknowledged, refused) = work(&mut opened, 10..15, false);
         assert_eq!((acknowledged.len(), refused), (9, 5), "{room}");
         assert_eq!(disk.journals(), before);
-        assert!(opened.log.rewrite(&opened.live, NOW).is_err());
+        assert!(opened.log.rewrite(&opened.live, None, NOW).is_err());
         assert_eq!(disk.journals(), before);
     }
     disk.mend();
     let (acknowledged, refused) = work(&mut opened, 10..15, false);
     assert_eq!((acknowledged.len(), refused), (14, 0));
     assert_eq!(devices(&read(&disk).unwrap()), acknowledged);
+}
+
+/// Changes that are folded are in one file or in the other, whatever fails, and
+/// whenever the power is lost: nothing acknowledged is lost, and nothing is
+/// invented.
+#[test]
+fn folding_loses_nothing_whatever_fails() {
+    let mut folded = 0;
+    for how in [Failure::Once, Failure::Half, Failure::Always] {
+        for after in 0..90 {
+            for keep in [0, 1, 41, 100, usize::MAX] {
+                let disk = Model::default();
+                let mut opened = open(&disk);
+                disk.fail(after, how);
+                let mut at = 1;
+                // Folded twice, with changes before and after.
+                let mut acknowledged = Vec::new();
+                for _ in 0..3 {
+                    let before = opened.fold;
+                    for number in at..at + 5 {
+                        let step = black(number, number);
+                        let live = opened.live.clone();
+                        let written = (opened.log).append(
+                            core::slice::from_ref(&step),
+                            before,
+                            || live.clone(),
+                            NOW,
+                        );
+                        if written.is_ok() {
+                            opened.live.take(&step);
+                            acknowledged.push(number);
+                        }
+                    }
+                    at += 5;
+                    let Ok(older) =
+                        before.map_or(Ok(Live::default()), |own| fold::read(&disk, own))
+                    else {
+                        continue;
+                    };
+                    let all = older.followed_by(&opened.live);
+                    let Ok(new) = fold::write(&mut disk.clone(), &all, number, NOW) else {
+                        continue;
+                    };
+                    let later = opened.live.since(new.through);
+                    if (opened.log).rewrite(&later, Some(new), NOW).is_ok() {
+                        (opened.live, opened.fold) = (later, Some(new));
+                        folded += 1;
+                    }
+                }
+                let check = |disk: &Model| {
+                    let found = devices(&read(disk).unwrap());
+                    assert!(
+                        found.starts_with(&acknowledged),
+                        "{how:?} {after} {keep}: {found:?} {acknowledged:?}"
+                    );
+                    assert!(found.len() <= acknowledged.len() + 1);
+                };
+                let left = disk.after_power_loss(|_| keep);
+                check(&left);
+                // The next server finds the same, and nothing else is left over.
+                let next = open(&left);
+                check(&left);
+                let journals = left.journals();
+                let names = journals.iter().map(|(name, _)| name.as_str());
+                let folds = names.filter(|name| name.ends_with(".folded")).count();
+                assert_eq!(folds, usize::from(next.fold.is_some()), "{journals:?}");
+                disk.mend();
+                check(&disk);
+            }
+        }
+    }
+    assert!(folded > 1000, "{folded}");
 }

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use weir::equipment::{Builder, Device, Imei, ListId, RuleSpec, Scope, Snapshot, Status, Validity};
-use weir::journal::keeper::{BATCH_MAX, Changes, Handle, Keeper, What, Wish};
+use weir::journal::above::Changes;
+use weir::journal::keeper::{Handle, Keeper};
 use weir::journal::log::{Log, read};
+use weir::journal::wish::{BATCH_MAX, What, Wish};
 use weir::metrics::Counters;
 use weir::policy::{Inquiry, Outcome, PolicySpec, Register, Rulebook};
 use weir::time::UnixTime;
@@ -79,7 +81,7 @@ fn set() -> What {
 fn begin(disk: &Model, lists: &[&str]) -> (Arc<Register>, Arc<Changes>, Handle) {
     let opened = Log::open(disk.clone(), UnixTime(0), || 7).unwrap();
     let base = rulebook(lists);
-    let (rulebook, _) = weir::journal::keeper::laid_above(&base, &opened.live, [1, 2]);
+    let (rulebook, _) = weir::journal::above::laid_above(&base, &opened.live, [1, 2]);
     let register = Arc::new(Register::new(rulebook));
     let counters = Arc::new(Counters::default());
     let keeper = Keeper::new(opened, Arc::clone(&register), [1, 2], counters);
@@ -109,8 +111,8 @@ fn what_is_acknowledged_is_in_force_and_comes_back() {
     assert_eq!(is(1), Outcome::Unknown);
 
     // Lists come and go, and with them what is in effect of the changes.
-    let (_, misfits) = changes.install(&rulebook(&["gsma"]));
-    let told = weir::journal::keeper::told(&misfits);
+    let (_, misfits) = changes.install(&rulebook(&["gsma"]), None).unwrap();
+    let told = weir::journal::above::told(&misfits);
     assert_eq!(told.len(), 1);
     assert!(
         told[0].starts_with("2 changes of `stolen` are not in effect"),
@@ -127,7 +129,9 @@ fn what_is_acknowledged_is_in_force_and_comes_back() {
         "change 2 of the request: no list or binding is called `stolen`"
     );
     assert_eq!(is(4), Outcome::Unknown);
-    let (_, misfits) = changes.install(&rulebook(&["gsma", "stolen"]));
+    let (_, misfits) = changes
+        .install(&rulebook(&["gsma", "stolen"]), None)
+        .unwrap();
     assert_eq!((misfits.len(), is(2)), (0, BLACK));
     assert_eq!(ask(&handle, vec![wish("gsma", 1, What::Undo)]), Ok((4, 4)));
     assert_eq!(is(1), BLACK);
@@ -224,7 +228,9 @@ fn readers_see_all_of_a_request_or_nothing() {
         let (changes, done) = (Arc::clone(&changes), Arc::clone(&done));
         thread::spawn(move || {
             while !done.load(Ordering::Relaxed) {
-                let (old, misfits) = changes.install(&rulebook(&["other", "stolen"]));
+                let (old, misfits) = changes
+                    .install(&rulebook(&["other", "stolen"]), None)
+                    .unwrap();
                 assert!(misfits.is_empty());
                 drop(old);
             }

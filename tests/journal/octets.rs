@@ -12,6 +12,7 @@ fn journal(records: &[Vec<Step>]) -> (Vec<u8>, Vec<usize>) {
         file: 0x0123_4567_89ab_cdef,
         last: 0,
         created: UnixTime(1),
+        fold: None,
     };
     let mut octets = Vec::new();
     let mut composer = Composer::begin(&header, &mut octets);
@@ -186,6 +187,7 @@ fn records_stay_where_they_were_written() {
         file: 2,
         last: 0,
         created: UnixTime(1),
+        fold: None,
     };
     let _ = Composer::begin(&other, &mut header);
     header.extend(record(0));

@@ -60,6 +60,7 @@ impl ApplyArgs {
                     server.send(&Request {
                         by: by.clone(),
                         changes,
+                        fold: false,
                     })?;
                     under_way.push_back(numbers);
                 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::tree::Tree;
 use super::writer::Writer;
-use super::{CHANGES_MAX, Edit, EditError, OfDevice, OfSubscriber, Overlay, SAME_MAX, exceptions};
+use super::{Edit, EditError, OfDevice, OfSubscriber, Overlay, SAME_MAX, exceptions};
 use crate::equipment::change::Change;
 use crate::equipment::{ListKind, RuleKind, Scope, Snapshot};
 
@@ -19,6 +19,9 @@ impl Overlay {
     /// not: their list is gone, or of another kind now. The secret is as in
     /// [`Overlay::new`].
     ///
+    /// There may be more of them than could be made one by one: changes that were
+    /// folded can come to lie above another snapshot all at once.
+    ///
     /// Of what is said of devices, and of bindings, each tree is laid out once;
     /// the few others are made one after the other.
     #[must_use]
@@ -28,11 +31,12 @@ impl Overlay {
         changes: impl Iterator<Item = Arc<Change>>,
     ) -> (Self, Vec<Misfit>) {
         let mut next = Writer::new(&Self::new(secret), base);
+        next.is_bounded = false;
         let mut devices: Planned<OfDevice> = Vec::with_capacity(changes.size_hint().0);
         let mut subscribers: Planned<OfSubscriber> = Vec::new();
         let mut others = Vec::new();
         for change in changes {
-            if devices.len() + subscribers.len() >= CHANGES_MAX || !exceptions(&change).is_empty() {
+            if !exceptions(&change).is_empty() {
                 others.push(change);
                 continue;
             }

@@ -251,8 +251,8 @@ pub enum EditError {
     Scope(Scope),
     /// A range overlaps one of the same list that says something else.
     #[error(
-        "{scope} cannot be {status}, as {other} of the same list overlaps it and is {is}: change \
-         or remove that first, or change the devices one by one"
+        "{scope} cannot be {status}, as {other} of the same list share some of them and are {is}: \
+         change or remove those first, or change devices one by one"
     )]
     Contradicts {
         /// What was to be changed.

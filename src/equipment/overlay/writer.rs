@@ -25,6 +25,9 @@ pub(super) struct Writer<'a> {
     base: &'a Snapshot,
     /// The wide changes, if they are others than before.
     wide: Option<Draft>,
+    /// Whether there may be no more changes than [`CHANGES_MAX`] and [`WIDE_MAX`]:
+    /// what was in force once stays so.
+    pub(super) is_bounded: bool,
     /// The list that was asked for last.
     last: Option<(Arc<str>, ListId, ListKind)>,
 }
@@ -36,6 +39,7 @@ impl<'a> Writer<'a> {
             overlay: overlay.clone(),
             base,
             wide: None,
+            is_bounded: true,
             last: None,
         }
     }
@@ -69,7 +73,7 @@ impl<'a> Writer<'a> {
             Scope::Range { from, to } if from > to => return Err(EditError::Scope(subject.scope)),
             _ => {}
         }
-        if change.is_some() && self.overlay.len >= CHANGES_MAX {
+        if change.is_some() && self.is_bounded && self.overlay.len >= CHANGES_MAX {
             return Err(EditError::TooMany("there are at most 2,000,000 changes"));
         }
         let exceptions = change.map_or(&[][..], |change| exceptions(change));
@@ -198,7 +202,8 @@ impl<'a> Writer<'a> {
         let wide = &self.overlay.wide;
         let draft = (self.wide).get_or_insert_with(|| Draft::of(wide.changes()));
         let of = (list, subject.scope);
-        if change.is_some() && !draft.places.contains_key(&of) && draft.places.len() >= WIDE_MAX {
+        let is_more = change.is_some() && !draft.places.contains_key(&of);
+        if is_more && self.is_bounded && draft.places.len() >= WIDE_MAX {
             return Err(EditError::TooMany(
                 "at most 10,000 ranges, TACs and prefixes are changed",
             ));

@@ -54,6 +54,7 @@ static SAMPLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
         file: 77,
         last: 0,
         created: UnixTime(0),
+        fold: None,
     };
     let mut octets = Vec::new();
     let mut composer = Composer::begin(&header, &mut octets);
