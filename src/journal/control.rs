@@ -6,12 +6,13 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -32,8 +33,7 @@ const CONNECTIONS: usize = 16;
 /// Requests of one connection that are under way.
 const UNDER_WAY: usize = 256;
 
-/// How long a connection may ask for nothing: there are few, and one that was
-/// forgotten must not keep others from making changes.
+/// How long a connection may ask for nothing.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long an answer may wait for a client that does not read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -78,43 +78,104 @@ pub fn path(dir: &Path) -> PathBuf {
 
 /// Accepts connections for ever.
 fn accept(listener: &UnixListener, handle: &Handle) {
-    let open = Arc::new(AtomicUsize::new(0));
+    let guests = Guests::default();
     loop {
         let Ok((stream, _)) = listener.accept() else {
             thread::sleep(ACCEPT_PAUSE);
             continue;
         };
-        let slot = Slot::take(&open);
-        if open.load(Ordering::Relaxed) > CONNECTIONS {
+        let Ok(own) = stream.try_clone() else {
+            continue;
+        };
+        let Some(guest) = guests.admit(own) else {
             let _ = refuse(stream, "too many connections ask for changes; try again");
             continue;
-        }
+        };
         let handle = handle.clone();
         // Without a thread the connection is closed.
         let _ = thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || {
-                let _slot = slot;
                 // Whoever asked is gone, and what was asked for is done or not.
-                let _ = serve(stream, &handle);
+                let _ = serve(stream, &handle, &guest.0);
             });
     }
 }
 
-/// One of the connections, for as long as this lives.
-struct Slot(Arc<AtomicUsize>);
+/// The connections that there are.
+#[derive(Clone, Debug, Default)]
+struct Guests {
+    /// Them.
+    all: Arc<Mutex<Vec<Arc<Guest>>>>,
+    /// Counts what they do.
+    clock: Arc<AtomicU64>,
+}
 
-impl Slot {
-    /// One more.
-    fn take(open: &Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(open))
+/// One connection.
+#[derive(Debug)]
+struct Guest {
+    /// It.
+    stream: UnixStream,
+    /// The requests that are under way.
+    under_way: AtomicUsize,
+    /// When it asked last, as the clock of all has it.
+    last: AtomicU64,
+    /// That clock.
+    clock: Arc<AtomicU64>,
+}
+
+/// A connection that is one of those that there are for as long as this lives.
+struct Place(Arc<Guest>, Guests);
+
+impl Guests {
+    /// Takes a connection in. If there are too many, the one that has asked for
+    /// nothing for the longest time is parted with: one that was forgotten must
+    /// not keep others from making changes. `None` if all are being answered.
+    fn admit(&self, stream: UnixStream) -> Option<Place> {
+        let guest = Arc::new(Guest {
+            stream,
+            under_way: AtomicUsize::new(0),
+            last: AtomicU64::new(self.clock.fetch_add(1, Ordering::Relaxed)),
+            clock: Arc::clone(&self.clock),
+        });
+        let mut all = self.all();
+        if all.len() >= CONNECTIONS {
+            let idle = all.iter().enumerate();
+            let idle = idle.filter(|(_, own)| own.under_way.load(Ordering::Relaxed) == 0);
+            let (place, longest) = idle.min_by_key(|(_, own)| own.last.load(Ordering::Relaxed))?;
+            // Whoever is gone already needs not be told.
+            let _ = longest.stream.shutdown(Shutdown::Both);
+            all.swap_remove(place);
+        }
+        all.push(Arc::clone(&guest));
+        drop(all);
+        Some(Place(guest, self.clone()))
+    }
+
+    /// All of them.
+    fn all(&self) -> MutexGuard<'_, Vec<Arc<Guest>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Slot {
+impl Guest {
+    /// Notes that it asks for something.
+    fn asks(&self) {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        let now = self.clock.fetch_add(1, Ordering::Relaxed);
+        self.last.store(now, Ordering::Relaxed);
+    }
+
+    /// Notes that it was answered.
+    fn is_answered(&self) {
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let Self(guest, guests) = self;
+        guests.all().retain(|own| !Arc::ptr_eq(own, guest));
     }
 }
 
@@ -127,14 +188,15 @@ enum Reply {
 }
 
 /// Serves one connection to its end.
-fn serve(stream: UnixStream, handle: &Handle) -> io::Result<()> {
+fn serve(stream: UnixStream, handle: &Handle, guest: &Arc<Guest>) -> io::Result<()> {
     stream.set_read_timeout(Some(READ_TIMEOUT))?;
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
     let writer = stream.try_clone()?;
     let (replies, outbox) = sync_channel::<Reply>(UNDER_WAY);
+    let answered = Arc::clone(guest);
     let answering = thread::Builder::new()
         .name("control".to_owned())
-        .spawn(move || answer(writer, &outbox))?;
+        .spawn(move || answer(writer, &outbox, &answered))?;
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
     loop {
@@ -146,6 +208,7 @@ fn serve(stream: UnixStream, handle: &Handle) -> io::Result<()> {
         };
         if line.last() != Some(&b'\n') && read as u64 == LINE_MAX {
             // Where the next one begins is not known any more.
+            guest.asks();
             let _ = replies.send(Reply::Now(format!(
                 "a request has more than {LINE_MAX} octets"
             )));
@@ -155,6 +218,7 @@ fn serve(stream: UnixStream, handle: &Handle) -> io::Result<()> {
             // Cut off: who asked did not ask to the end.
             break;
         }
+        guest.asks();
         let reply = match ask(&line, handle) {
             Ok(outcome) => Reply::Later(outcome),
             Err(why) => Reply::Now(why),
@@ -174,11 +238,14 @@ fn ask(line: &[u8], handle: &Handle) -> Result<Receiver<Outcome>, String> {
     let request: Request =
         serde_json::from_slice(line).map_err(|error| format!("the request is wrong: {error}"))?;
     let wishes = request.wishes()?;
+    if request.fold {
+        return Ok(handle.fold());
+    }
     Ok(handle.ask(request.by.into(), wishes))
 }
 
 /// Answers requests in their order.
-fn answer(stream: UnixStream, outbox: &Receiver<Reply>) -> io::Result<()> {
+fn answer(stream: UnixStream, outbox: &Receiver<Reply>, guest: &Guest) -> io::Result<()> {
     let mut writer = io::BufWriter::new(stream);
     loop {
         let reply = match outbox.try_recv() {
@@ -207,6 +274,7 @@ fn answer(stream: UnixStream, outbox: &Receiver<Reply>) -> io::Result<()> {
             },
         };
         write(&mut writer, &answer)?;
+        guest.is_answered();
     }
 }
 

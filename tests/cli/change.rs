@@ -159,6 +159,10 @@ fn what_is_wrong_is_told() {
     let path = dir.path();
     let _serving = Serving::start_in(path);
     let imei = "490154203237518";
+    let range = "86000000000000-86000000000009";
+    change(path, &["add", "--list", "stolen", "--range", range]).ends(0);
+    change(path, &["undo", "--list", "stolen", "--range", range]).ends(0);
+    change(path, &["add", "--list", "stolen", "--range", range]).ends(0);
     for (args, why) in [
         (
             &["add", "--list", "nope", "--imei", imei][..],
@@ -197,10 +201,23 @@ fn what_is_wrong_is_told() {
             ],
             "range ends",
         ),
+        (
+            &[
+                "add",
+                "--list",
+                "stolen",
+                "--status",
+                "white",
+                "--range",
+                "86000000000005-86000000000020",
+            ],
+            "cannot be whitelisted, as devices 86000000000000 to 86000000000009 of the same list",
+        ),
     ] {
         let run = change(path, args).ends(1);
         assert!(run.err.contains(why), "{args:?}: {run:?}");
     }
+    change(path, &["undo", "--list", "stolen", "--range", range]).ends(0);
     assert_eq!(change(path, &["list"]).ends(0).out, "");
 
     // Who speaks otherwise is told, or cut off, and others are served.
@@ -224,6 +241,12 @@ fn what_is_wrong_is_told() {
         assert!(answer.contains("octets"), "{answer}");
     }
     change(path, &["add", "--list", "stolen", "--imei", imei]).ends(0);
+    // However many were opened and forgotten, there is room for one more.
+    let forgotten: Vec<UnixStream> = (0..50).map(|_| connect()).collect();
+    for _ in 0..3 {
+        change(path, &["add", "--list", "stolen", "--imei", imei]).ends(0);
+    }
+    drop(forgotten);
 
     let without = directory(&[("weir.toml", "[register]\nsample = true\n")]);
     let run = change(without.path(), &["list"]).ends(1);
