@@ -2,7 +2,7 @@
 //!
 //! All requests of a client are alike but for a few values: the identifiers of
 //! the header, the Session-Id, the IMEI, the IMSI. So a request that was read
-//! and found well-formed becomes a [`Form`]: its octets, with a mask over the
+//! and found well-formed becomes a `Form`: its octets, with a mask over the
 //! values that were read out of it.
 //!
 //! ```text
