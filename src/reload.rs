@@ -325,12 +325,16 @@ impl Reloader {
                     "{path}: a change of log.show_identities takes effect at the next start"
                 );
             }
+            if config.runtime != self.config.runtime {
+                tracing::warn!("{path}: changes of [runtime] take effect at the next start");
+            }
             if config.state_dir() != self.config.state_dir() {
                 tracing::warn!(
                     "{path}: single changes stay in the `state_dir` of the start until the next one"
                 );
             }
             config.diameter = lasting;
+            config.runtime = self.config.runtime.clone();
             config.log.show_identities = self.config.log.show_identities;
             self.seen.lists = Stamps::take(&config);
             self.lock(&config)?;

@@ -52,7 +52,10 @@ fn every_key_is_in_the_printed_configuration() {
     // What the parser would have accepted in place of an unknown key is the
     // full list of the keys of that table.
     let tables = [
-        ("", "diameter register list binding tac special policy log"),
+        (
+            "",
+            "diameter register list binding tac special policy runtime log",
+        ),
         ("[diameter]", ""),
         ("[diameter.sctp]", ""),
         ("[diameter.allow]", ""),
@@ -66,6 +69,7 @@ fn every_key_is_in_the_printed_configuration() {
         ("[[tac]]", ""),
         ("[[special]]", ""),
         ("[[policy]]", ""),
+        ("[runtime]", ""),
         ("[log]", ""),
     ];
     for (table, more) in tables {
@@ -408,6 +412,26 @@ fn mistakes_are_told_in_one_line_with_their_place() {
         (
             "[register]\nmax_change = \"0.25\"",
             "weir.toml:2:14: `max_change` in [register]: `0.25` is no percentage; write for example \"25%\", or \"off\" for any change",
+        ),
+        (
+            "[runtime]\nworkers = 0",
+            "weir.toml:2:11: `workers` in [runtime] is 0; allowed are 1 to 256",
+        ),
+        (
+            "[runtime]\nworkers = 257",
+            "weir.toml:2:11: `workers` in [runtime] is 257; allowed are 1 to 256",
+        ),
+        (
+            "[runtime]\naffinity = [0, 1024]",
+            "weir.toml:2:16: `affinity` in [runtime]: there is no processor 1024; they have the numbers 0 to 1023",
+        ),
+        (
+            "[runtime]\naffinity = [1, 2, 1]",
+            "weir.toml:2:19: `affinity` in [runtime]: processor 1 is named twice; name it once, and have fewer `workers`",
+        ),
+        (
+            "[runtime]\nworkers = 1\naffinity = [0, 1]",
+            "weir.toml:3:12: `affinity` in [runtime]: 2 processors for 1 `workers`; have as many workers, or name fewer processors",
         ),
         (
             "[register]\nkeep = 0",

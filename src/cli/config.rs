@@ -14,6 +14,7 @@ use crate::net::Clock;
 use crate::net::tls::Credentials;
 use crate::state::State;
 
+use super::workers::Workers;
 use super::{print_json, printed};
 
 /// Print the default configuration with a comment on every key, or check one.
@@ -55,6 +56,7 @@ impl ConfigArgs {
 /// Reads a configuration and everything that it names.
 fn check(path: &Path) -> Result<Checked, Failed> {
     let config = Config::load(path)?;
+    Workers::new(&config.runtime)?;
     // Against what was in force last, as a start of the server would.
     let previous = State::of(&config).map_or_else(Previous::default, |state| state.previous());
     let loaded = load::load_after(&config, &previous)?;

@@ -11,6 +11,7 @@ pub mod replay;
 pub mod rollback;
 pub mod serve;
 pub mod transport;
+mod workers;
 
 use std::io::{self, Write};
 use std::path::Path;

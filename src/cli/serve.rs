@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
+use super::workers::Workers;
 use super::{complete, configuration};
 use crate::base::Node;
 use crate::base::node::{Limits, NodeSettings, is_identity};
@@ -146,6 +147,7 @@ impl ServeArgs {
     pub fn run(&self) -> Result<(), Failed> {
         let file = configuration(self.config.as_deref())?;
         let config = self.configuration(&file)?;
+        let workers = Workers::new(&config.runtime)?;
         let (_log, set_level) = start_log(&config);
         let seen = Fingerprint::of(self.config.as_deref(), &file);
         let lock = reload::lock(&config)?;
@@ -156,10 +158,7 @@ impl ServeArgs {
             report: loaded,
         } = self.load(&config, &counters)?;
         let node = Arc::new(node(&config));
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failed::new(format!("cannot start: {error}")))?;
+        let runtime = workers.start()?;
         allow_files(config.diameter.max_connections);
         complete(runtime, async {
             let signals = Signals::new()?;

@@ -2,6 +2,7 @@
 //! unique, names that must exist.
 
 mod peers;
+mod runtime;
 mod tls;
 
 use core::fmt::Display;
@@ -39,6 +40,7 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
     check.diameter(&config.diameter);
     check.register(config);
     check.policies(config);
+    check.runtime(&config.runtime);
     check.faults
 }
 

@@ -20,6 +20,7 @@ pub mod diameter;
 pub mod endpoint;
 mod locate;
 pub mod peers;
+pub mod runtime;
 pub mod sctp;
 mod text;
 pub mod tls;
@@ -37,6 +38,7 @@ pub use self::diameter::Diameter;
 pub use self::endpoint::{Endpoint, Transport};
 pub use self::locate::{ConfigError, Problem};
 pub use self::peers::{Access, Connect, Peer};
+pub use self::runtime::Runtime;
 pub use self::sctp::{Listen, Sctp, SctpOverrides};
 pub use self::text::MaxChange;
 #[cfg(feature = "server")]
@@ -73,6 +75,9 @@ pub struct Config {
     /// applies, and the `[register]` keys if none does.
     #[serde(default, rename = "policy")]
     pub policies: Vec<Policy>,
+    /// The threads that answer.
+    #[serde(default)]
+    pub runtime: Runtime,
     /// What is logged.
     #[serde(default)]
     pub log: Log,
@@ -169,6 +174,7 @@ impl Default for Config {
             tacs: Vec::new(),
             specials: Vec::new(),
             policies: Vec::new(),
+            runtime: Runtime::default(),
             log: Log::default(),
             base_dir: PathBuf::new(),
         }

@@ -23,6 +23,45 @@ use crate::harness::*;
 //----------- Starting
 
 #[test]
+fn the_threads_that_answer_are_as_many_as_configured_and_where_they_belong() {
+    // The last processor that this process may use, as the kernel writes it.
+    let allowed = |status: &str| {
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        line.unwrap().trim().to_owned()
+    };
+    let own = allowed(&fs::read_to_string("/proc/self/status").unwrap());
+    let last = own.rsplit([',', '-']).next().unwrap().to_owned();
+    let text = format!("[runtime]\nworkers = 3\naffinity = [{last}]\n");
+    let dir = directory(&[("weir.toml", text.as_str())]);
+    let server = Serving::start_in(dir.path());
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.child.id())).unwrap();
+    let mut pinned = 0;
+    for task in tasks {
+        let task = task.unwrap().path();
+        let is_worker = fs::read_to_string(task.join("comm")).unwrap() == "weir-worker\n";
+        let allowed = allowed(&fs::read_to_string(task.join("status")).unwrap());
+        assert_eq!(allowed, if is_worker { &last } else { &own }.as_str());
+        pinned += usize::from(is_worker);
+    }
+    assert_eq!(pinned, 3);
+    server.check(&["490154203237518"]).ends(0);
+}
+
+#[test]
+fn a_processor_that_is_not_there_is_told_with_those_that_are() {
+    let dir = directory(&[("weir.toml", "[runtime]\naffinity = [1023]\n")]);
+    let path = dir.path().join("weir.toml");
+    for args in [["serve", "-c"], ["config", "--check"]] {
+        let failed = weir(args.iter().map(OsStr::new).chain([path.as_os_str()])).ends(1);
+        let told =
+            "runtime.affinity names processor 1023, which this process may not use; it may use ";
+        assert!(failed.err.contains(told), "{}", failed.err);
+    }
+}
+
+#[test]
 fn the_banner_names_the_configuration_and_the_address_that_are_in_use() {
     let dir = directory(&[
         (
