@@ -434,6 +434,10 @@ fn mistakes_are_told_in_one_line_with_their_place() {
             "weir.toml:3:12: `affinity` in [runtime]: 2 processors for 1 `workers`; have as many workers, or name fewer processors",
         ),
         (
+            "[runtime]\nbusy_poll = 10001",
+            "weir.toml:2:13: `busy_poll` in [runtime] is 10001; allowed are 0 to 10000 microseconds",
+        ),
+        (
             "[register]\nkeep = 0",
             "weir.toml:2:8: `keep` in [register] is 0; allowed are 1 to 100",
         ),

@@ -152,7 +152,12 @@ mod tests {
     fn as_many_threads_as_processors_unless_configured() {
         let count = |workers, affinity: &[usize]| {
             let affinity = affinity.to_vec();
-            Workers::new(&config::Runtime { workers, affinity }).map(|workers| workers.count)
+            let config = config::Runtime {
+                workers,
+                affinity,
+                ..config::Runtime::default()
+            };
+            Workers::new(&config).map(|workers| workers.count)
         };
         let usable = sched_getaffinity(None).unwrap();
         let first = (0..=MAX_PROCESSOR).find(|number| usable.is_set(*number));

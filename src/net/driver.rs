@@ -22,6 +22,7 @@ use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::directory::{Applicant, COMMANDS, Command, Orders, Place};
 use super::peers::{Call, CallStatus, Direction, Link};
+use super::spin::Spinner;
 use super::tls::CertifiedNames;
 use super::transport::{Ends, Received, Transport};
 use super::witness::Witness;
@@ -136,6 +137,8 @@ struct Driver<'a, T> {
     ended: bool,
     /// Octets received since others last had a turn.
     burst: usize,
+    /// Looks for more instead of sleeping, where that is wanted.
+    spinner: Spinner<'a>,
     /// Since when the peer has read nothing although answers wait.
     stalled: Option<Uptime>,
     /// What was counted in this turn.
@@ -198,6 +201,7 @@ impl<'a, T: Transport> Driver<'a, T> {
             connection,
             ended: false,
             burst: 0,
+            spinner: Spinner::new(&shared.spinning),
             stalled: None,
             tally: Tally::default(),
             id: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
@@ -437,6 +441,10 @@ impl<'a, T: Transport> Driver<'a, T> {
                 }
                 Poll::Ready(Ok(Received::Octets(received))) => {
                     self.burst = self.burst.saturating_add(received.max(BURST_STEP));
+                    // Nobody but a peer may keep a processor busy.
+                    if self.announced {
+                        self.spinner.received(|| self.shared.clock.now().uptime);
+                    }
                     moved = true;
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -445,7 +453,10 @@ impl<'a, T: Transport> Driver<'a, T> {
         }
         match moved {
             true => Poll::Ready(Ok(())),
-            false => Poll::Pending,
+            false => {
+                self.spinner.wait(|| self.shared.clock.now().uptime, cx);
+                Poll::Pending
+            }
         }
     }
 
@@ -521,6 +532,7 @@ impl<'a, T: Transport> Driver<'a, T> {
     async fn finish(&mut self, end: End) -> bool {
         // The place is free as soon as the protocol is over.
         self.leave();
+        self.spinner.rest();
         self.life.clear();
         match end {
             // A peer that closed only its sending side still reads.

@@ -23,6 +23,7 @@ mod driver;
 mod listener;
 mod peers;
 pub mod sctp;
+mod spin;
 mod stream;
 mod throttle;
 pub mod tls;
@@ -34,6 +35,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::base::Node;
@@ -49,6 +51,7 @@ pub use self::peers::{CallRow, ConnectionRow, Direction, LinkState, PeerRow, Pee
 
 use self::directory::{Directory, Orders};
 use self::listener::{Acceptor, Door, Listener};
+use self::spin::Spinning;
 use self::throttle::{Sampler, Throttle};
 use self::tls::Tls;
 
@@ -114,6 +117,8 @@ struct Shared {
     sctp: sctp::Calling,
     /// How long a peer may leave its answers unread.
     write_timeout: Duration,
+    /// Who looks for requests instead of sleeping.
+    spinning: Spinning,
     /// Whether the log may have IMEIs and IMSIs in full.
     show_identities: bool,
     /// Keeps strangers from filling the log.
@@ -179,6 +184,7 @@ impl Server {
             leave: None,
         };
         let directory = Directory::new(&node.settings().origin_host, orders);
+        let threads = Handle::current().metrics().num_workers();
         let shared = Shared {
             node,
             register,
@@ -191,6 +197,7 @@ impl Server {
                 listeners.iter().map(|listener| &listener.listening),
             ),
             write_timeout: config.diameter.write_timeout,
+            spinning: Spinning::new(config.runtime.busy_poll(), threads),
             show_identities: config.log.show_identities,
             throttle: Throttle::default(),
             shadow_samples: Sampler::default(),

@@ -7,6 +7,7 @@ mod certificates;
 mod harness;
 mod peers;
 mod reload;
+mod spin;
 mod tls;
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What `[runtime]` may say. Whether the processors that it names are there is
 //! known only on the machine that is to serve.
 
-use super::super::runtime::{MAX_PROCESSOR, MAX_WORKERS, MIN_WORKERS, Runtime};
+use super::super::runtime::{MAX_BUSY_POLL, MAX_PROCESSOR, MAX_WORKERS, MIN_WORKERS, Runtime};
 use super::Check;
 
 impl Check {
@@ -27,6 +27,13 @@ impl Check {
                 continue;
             };
             self.fault(&[&"runtime", &"affinity", &index], message);
+        }
+        if runtime.busy_poll > MAX_BUSY_POLL {
+            let message = format!(
+                "is {}; allowed are 0 to {MAX_BUSY_POLL} microseconds",
+                runtime.busy_poll
+            );
+            self.fault(&[&"runtime", &"busy_poll"], message);
         }
         let named = runtime.affinity.len();
         if let Some(workers) = runtime.workers.filter(|workers| *workers < named) {
