@@ -262,10 +262,13 @@ impl<'a, T: Transport> Driver<'a, T> {
         loop {
             let mut full;
             loop {
-                self.answer();
+                let goes_on = self.answer();
                 full = self.is_full();
                 if let Err(error) = self.send_now().await {
                     return self.lost(&error);
+                }
+                if goes_on && !full {
+                    continue;
                 }
                 // Sending may have made room for the answers to what has been
                 // received already, for which no event will come.
@@ -343,8 +346,10 @@ impl<'a, T: Transport> Driver<'a, T> {
         }
     }
 
-    /// Answers what has been received.
-    fn answer(&mut self) {
+    /// Answers what has been received; tells whether to go on with it once the
+    /// answers are on their way.
+    fn answer(&mut self) -> bool {
+        let mut goes_on = false;
         if self.transport.backlog() > 0 {
             let now = self.shared.clock.now();
             let rulebook = self.shared.register.load();
@@ -357,7 +362,8 @@ impl<'a, T: Transport> Driver<'a, T> {
                 verbose: tracing::enabled!(tracing::Level::DEBUG),
                 show_identities: self.shared.show_identities,
             };
-            self.transport
+            goes_on = self
+                .transport
                 .handle(now, &mut self.connection, &rulebook, &mut witness);
         }
         if !self.connection.is_probing() && self.connection.ending().is_none() {
@@ -369,6 +375,7 @@ impl<'a, T: Transport> Driver<'a, T> {
         self.link.show(&self.connection);
         self.report_changes();
         self.shared.counters.add(&mut self.tally);
+        goes_on
     }
 
     /// Why to disconnect now, by what holds for all connections.

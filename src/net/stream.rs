@@ -27,6 +27,10 @@ const READ_MIN: usize = 4 * 1024;
 /// that one turn stays short.
 const READ_MAX: usize = 64 * 1024;
 
+/// Octets that are answered at a time, some hundred requests: while the peer
+/// reads these answers, the next are made.
+const PORTION: usize = 32 * 1024;
+
 /// A byte stream over TCP.
 pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
     /// The socket below.
@@ -92,10 +96,19 @@ impl<S: ByteStream> Transport for Stream<S> {
         connection: &mut Connection,
         rulebook: &Rulebook,
         observer: &mut impl Observer,
-    ) {
+    ) -> bool {
         let (input, output) = (&mut self.input, &mut self.output);
+        if let Some(portion) = input.get(..PORTION) {
+            let consumed = connection.handle_input(now, portion, rulebook, output, observer);
+            input.advance(consumed);
+            if consumed > 0 {
+                return true;
+            }
+        }
+        // All that there is, or a message that is larger.
         let consumed = connection.handle_input(now, input, rulebook, output, observer);
         input.advance(consumed);
+        false
     }
 
     fn compose(&mut self, compose: impl FnOnce(&mut BytesMut)) {

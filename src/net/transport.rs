@@ -22,14 +22,15 @@ use crate::time::Now;
 /// The transport of one connection.
 pub(super) trait Transport: Send {
     /// Hands what was received to the connection, as much as it takes, and
-    /// keeps the answers to be sent.
+    /// keeps the answers to be sent. Tells whether these should be on their way
+    /// before the rest is handed over.
     fn handle(
         &mut self,
         now: Now,
         connection: &mut Connection,
         rulebook: &Rulebook,
         observer: &mut impl Observer,
-    );
+    ) -> bool;
 
     /// Lets `compose` append a message that answers none, or nothing, to what
     /// is to be sent.

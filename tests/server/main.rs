@@ -76,6 +76,31 @@ async fn more_than_the_output_limit_in_one_write() {
     sending.await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_larger_than_what_is_answered_at_a_time() {
+    let server = TestServer::start(|_| {}).await;
+    let mut client = server.open("mme.localdomain").await;
+    // An AVP that nobody knows, of 50,000 octets, among requests without.
+    let mut large = ecr(100, KNOWN[1].0);
+    large.extend_from_slice(&[0, 0x0f, 0x42, 0x40, 0, 0, 0xc3, 0x50]);
+    large.extend_from_slice(&[0; 50_000 - 8]);
+    let len = u32::try_from(large.len()).unwrap().to_be_bytes();
+    large[1..4].copy_from_slice(&len[1..]);
+    let mut all = BytesMut::new();
+    for identifier in 0..200 {
+        match identifier {
+            100 => all.extend_from_slice(&large),
+            _ => all.extend_from_slice(&ecr(identifier, KNOWN[0].0)),
+        }
+    }
+    client.send(&all).await;
+    for identifier in 0..200 {
+        let answer = client.receive().await.unwrap();
+        assert_eq!(hop_by_hop(&answer), identifier, "each once, in order");
+        assert_eq!(status(&answer), KNOWN[usize::from(identifier == 100)].1);
+    }
+}
+
 #[tokio::test]
 async fn one_octet_at_a_time() {
     let server = TestServer::start(|_| {}).await;

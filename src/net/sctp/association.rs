@@ -146,7 +146,7 @@ impl Transport for Association {
         connection: &mut Connection,
         rulebook: &Rulebook,
         observer: &mut impl Observer,
-    ) {
+    ) -> bool {
         let streams = self.socket.as_ref().map_or(1, SctpSocket::streams_out);
         let limit = self.shared.node.limits().output_len_max;
         while connection.ending().is_none() && self.outbox.len() < limit {
@@ -163,6 +163,7 @@ impl Transport for Association {
             }
             self.inbox.pop();
         }
+        false
     }
 
     fn compose(&mut self, compose: impl FnOnce(&mut BytesMut)) {
