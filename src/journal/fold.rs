@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! the thread of changes           a thread for it, which gives way to all others
-//!   what is in force ────────────▶ N.folded   all changes up to N, in one file
-//!   goes on making changes         N.weir     the snapshot with them made in it
-//!   journal that names N.folded ◀─ both are on the disk
-//!   N.weir in force, with the changes behind N above it
+//!   what is in force ────────────▶ N-D.folded   all changes up to N, in one file
+//!   goes on making changes         N-D.weir     the snapshot with them made in it
+//!   journal that names both ◀───── both are on the disk
+//!   N-D.weir in force, with the changes behind N above it
 //! ```
+//!
+//! D is the digest of the changes' file, which has a random number in it: one fold
+//! never writes to the files of another, also where both are up to the same
+//! change, as when what was folded has to be folded anew above another snapshot.
 //!
 //! What counts is the journal. As long as it does not name the files of a fold,
 //! they are forgotten at the next start, and all changes are in the journal. From
@@ -36,13 +40,21 @@ const CHANGES: &str = ".folded";
 /// How the names of snapshots end.
 const SNAPSHOT: &str = ".weir";
 
+/// How the names of the files of a fold end.
+const ENDS: [&str; 2] = [CHANGES, SNAPSHOT];
+
 /// The name of a file of changes while it is written.
 const UNFINISHED: &str = "unfinished.folded";
+
+/// The name of a file of a fold that ends so.
+fn name(fold: Fold, end: &str) -> String {
+    format!("{}-{:016x}{end}", fold.through, fold.file)
+}
 
 /// The snapshot that belongs to a fold.
 #[must_use]
 pub fn snapshot(dir: &Path, fold: Fold) -> PathBuf {
-    dir.join(format!("{}{SNAPSHOT}", fold.through))
+    dir.join(name(fold, SNAPSHOT))
 }
 
 /// The changes of a fold.
@@ -51,7 +63,7 @@ pub fn snapshot(dir: &Path, fold: Fold) -> PathBuf {
 ///
 /// If their file cannot be read, or is not what was written.
 pub fn read(disk: &impl Disk, fold: Fold) -> Result<Live, LogError> {
-    let name = format!("{}{CHANGES}", fold.through);
+    let name = name(fold, CHANGES);
     let octets = disk.read(&name).map_err(|error| log::at(&name, error))?;
     let damaged = |offset, what| LogError::Damaged {
         name: name.clone(),
@@ -97,45 +109,42 @@ pub fn write(
     disk.create(UNFINISHED)?;
     disk.append(UNFINISHED, &octets)?;
     disk.sync(UNFINISHED)?;
-    disk.rename(UNFINISHED, &format!("{}{CHANGES}", fold.through))?;
+    disk.rename(UNFINISHED, &name(fold, CHANGES))?;
     disk.sync_names()?;
     Ok(fold)
 }
 
-/// Removes the files of folds, by the number of the last change of each. What
-/// stays is removed at the next start.
-pub(super) fn forget(disk: &mut impl Disk, mut is_old: impl FnMut(u64) -> bool) {
-    remove(disk, |name| through(name).is_some_and(&mut is_old));
+/// Removes the files of a fold. What stays is removed at the next start.
+pub(super) fn forget(disk: &mut impl Disk, fold: Fold) {
+    for end in ENDS {
+        let _ = disk.remove(&name(fold, end));
+    }
 }
 
-/// Removes all files of folds but those of this one, also such as were never
-/// finished.
-pub(super) fn tidy(disk: &mut impl Disk, fold: Option<Fold>) {
-    let kept = fold.map(|fold| fold.through);
-    remove(disk, |name| match through(name) {
-        Some(through) => kept != Some(through),
-        None => {
-            let of_snapshot = name.strip_prefix('.');
-            let of_snapshot = of_snapshot.and_then(|name| name.strip_suffix(".unfinished"));
-            name == UNFINISHED || of_snapshot.is_some_and(|name| through(name).is_some())
-        }
-    });
-}
-
-/// Removes some files.
-fn remove(disk: &mut impl Disk, mut is_it: impl FnMut(&str) -> bool) {
+/// Removes all files of folds but those of these, also such as were never
+/// finished. None may be under way.
+pub(super) fn tidy(disk: &mut impl Disk, kept: &[Fold]) {
     for name in disk.list().unwrap_or_default() {
-        if is_it(&name) {
+        let of_snapshot = name.strip_prefix('.');
+        let of_snapshot = of_snapshot.and_then(|name| name.strip_suffix(".unfinished"));
+        let is_old = match of_fold(&name) {
+            Some(fold) => !kept.contains(&fold),
+            None => name == UNFINISHED || of_snapshot.and_then(of_fold).is_some(),
+        };
+        if is_old {
             let _ = disk.remove(&name);
         }
     }
 }
 
-/// The number of the last change of a fold, by the name of one of its files.
-fn through(name: &str) -> Option<u64> {
-    let ends = [CHANGES, SNAPSHOT];
-    let number = ends.iter().find_map(|end| name.strip_suffix(end))?;
-    number.parse().ok()
+/// The fold to which a file of this name belongs.
+fn of_fold(name: &str) -> Option<Fold> {
+    let stem = ENDS.iter().find_map(|end| name.strip_suffix(end))?;
+    let (through, file) = stem.split_once('-')?;
+    Some(Fold {
+        through: through.parse().ok()?,
+        file: u64::from_str_radix(file, 16).ok()?,
+    })
 }
 
 //----------- Task ------------------------------------------------------------
@@ -190,7 +199,8 @@ impl Task {
     ///
     /// # Errors
     ///
-    /// Why it cannot be done.
+    /// Why it cannot be done. What it has left then is for the thread of changes
+    /// to remove, which knows what the journal names.
     pub(super) fn run(self) -> Result<Made, String> {
         let mut disk = Directory::read_only(&self.folding.dir);
         let told = |error: LogError| {
@@ -204,11 +214,7 @@ impl Task {
         let fold = write(&mut disk, &all, super::random, self.now);
         let fold = fold.map_err(|error| format!("{}: {error}", self.folding.dir.display()))?;
         drop(all);
-        let made = self.make(fold);
-        if made.is_err() {
-            forget(&mut disk, |through| through == fold.through);
-        }
-        let (snapshot, residence) = made?;
+        let (snapshot, residence) = self.make(fold)?;
         Ok(Made {
             rulebook: self.rulebook,
             fold,

@@ -250,6 +250,7 @@ impl<D: Disk + 'static> Keeper<D> {
                 tell(replies, &Ok((through, through)));
             }
             Err(why) => {
+                tracing::warn!("changes are not folded: {why}");
                 self.fold_later();
                 tell(replies, &Err(why));
             }
@@ -257,7 +258,7 @@ impl<D: Disk + 'static> Keeper<D> {
     }
 
     /// Begins one; `None` if there is nothing to fold.
-    fn begin_fold(&self) -> Result<Option<Receiver<Result<Made, String>>>, String> {
+    fn begin_fold(&mut self) -> Result<Option<Receiver<Result<Made, String>>>, String> {
         let state = self.changes.state();
         let State {
             live,
@@ -285,6 +286,12 @@ impl<D: Disk + 'static> Keeper<D> {
             now: Clock::start().now().unix,
         };
         drop(state);
+        // What was folded above a snapshot that is gone is named by the journal
+        // until it is written anew, and so would be what is made of it now.
+        if !self.log.is_certain(task.fold) {
+            let written = self.log.rewrite(&task.live, task.fold, task.now);
+            written.map_err(|error| format!("the journal cannot be written anew: {error}"))?;
+        }
         let (done, made) = mpsc::channel();
         tracing::info!("{} changes are being folded", task.live.len());
         let spawned = thread::Builder::new()
@@ -317,16 +324,9 @@ impl<D: Disk + 'static> Keeper<D> {
         else {
             return;
         };
-        let result = made.and_then(|made| {
-            let fold = made.fold;
-            let done = match is_stale {
-                true => Err("a change was undone meanwhile".to_owned()),
-                false => self.put_in_force(made),
-            };
-            if done.is_err() {
-                self.log.forget_fold(fold);
-            }
-            done
+        let result = made.and_then(|made| match is_stale {
+            true => Err("a change was undone meanwhile".to_owned()),
+            false => self.put_in_force(made),
         });
         match &result {
             Ok(through) => {
@@ -335,6 +335,7 @@ impl<D: Disk + 'static> Keeper<D> {
                 tell(replies, &Ok((*through, *through)));
             }
             Err(why) => {
+                self.log.tidy();
                 tracing::warn!("changes were not folded, and stay above the snapshot: {why}");
                 self.fold_later();
                 tell(

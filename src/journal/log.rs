@@ -4,8 +4,8 @@
 //! changes/
 //!   7.journal     the journal; the highest number counts
 //!   unfinished    the next one while it is written
-//!   900.folded    changes up to 900, if the journal names this file (`fold`)
-//!   900.weir      the snapshot in force with these made in it
+//!   900-D.folded  changes up to 900, if the journal names this file (`fold`)
+//!   900-D.weir    the snapshot in force with these made in it
 //! ```
 //!
 //! What was written before an error is known; what an error has left behind is
@@ -56,6 +56,9 @@ pub struct Log<D> {
     is_doubtful: bool,
     /// Where the changes are that it has not.
     fold: Option<Fold>,
+    /// The folds that it or an older one may name, whichever the next start reads:
+    /// their files stay.
+    named: Vec<Fold>,
     /// Makes numbers of files.
     random: fn() -> u64,
 }
@@ -195,6 +198,7 @@ impl<D: Disk> Log<D> {
             length_at_first: 0,
             is_doubtful: false,
             fold: None,
+            named: Vec::new(),
             random,
         };
         let Some((&number, older)) = numbers.split_last() else {
@@ -211,6 +215,7 @@ impl<D: Disk> Log<D> {
         let (live, replay) = load(&log.disk, number)?;
         log.number = number;
         log.fold = replay.header.fold;
+        log.named.extend(log.fold);
         log.composer = replay.composer;
         log.length = replay.length as u64;
         log.length_at_first = (live.len() as u64).saturating_mul(CHANGE_TYPICAL);
@@ -226,7 +231,7 @@ impl<D: Disk> Log<D> {
         for &older in older {
             log.forget(older);
         }
-        fold::tidy(&mut log.disk, log.fold);
+        log.tidy();
         Ok(Opened {
             fold: log.fold,
             log,
@@ -249,7 +254,7 @@ impl<D: Disk> Log<D> {
         live: impl Fn() -> Live,
         now: UnixTime,
     ) -> io::Result<()> {
-        if self.is_doubtful || self.fold != fold {
+        if !self.is_certain(fold) {
             self.rewrite(&live(), fold, now)?;
         }
         let mut next = self.composer.clone();
@@ -284,6 +289,12 @@ impl<D: Disk> Log<D> {
         result
     }
 
+    /// Whether the next start will find the journal as it is known here, and with
+    /// the changes of this fold in their own file, if there is one.
+    pub(super) fn is_certain(&self, fold: Option<Fold>) -> bool {
+        !self.is_doubtful && self.fold == fold
+    }
+
     /// Whether the journal says little for its length.
     pub fn has_grown(&self) -> bool {
         self.length > REWRITE_MIN.max(self.length_at_first.saturating_mul(2))
@@ -316,7 +327,10 @@ impl<D: Disk> Log<D> {
         let (composer, length) =
             compose(live, &header, |octets| self.disk.append(UNFINISHED, octets))?;
         self.disk.sync(UNFINISHED)?;
-        let (old, old_fold) = (self.number, self.fold);
+        let old = self.number;
+        // Of a renaming that fails nobody knows whether it was done.
+        self.named
+            .extend(fold.filter(|fold| !self.named.contains(fold)));
         self.disk.rename(UNFINISHED, &name(old + 1))?;
         // From here on it is the one that the next start reads.
         self.number = old + 1;
@@ -334,11 +348,12 @@ impl<D: Disk> Log<D> {
                 self.forget(older);
             }
         }
-        if let Some(old) = old_fold.filter(|old| fold != Some(*old)) {
-            fold::forget(&mut self.disk, |through| {
-                through <= old.through && fold.is_none_or(|fold| fold.through != through)
-            });
+        for named in core::mem::take(&mut self.named) {
+            if fold != Some(named) {
+                fold::forget(&mut self.disk, named);
+            }
         }
+        self.named.extend(fold);
         Ok(())
     }
 
@@ -348,12 +363,10 @@ impl<D: Disk> Log<D> {
         let _ = self.disk.remove(&name(number));
     }
 
-    /// Removes the files of a fold that came to nothing, unless the journal may
-    /// name them.
-    pub(super) fn forget_fold(&mut self, fold: Fold) {
-        if self.fold != Some(fold) {
-            fold::forget(&mut self.disk, |through| through == fold.through);
-        }
+    /// Removes what folds have left that came to nothing, and none is under way:
+    /// whatever no journal may name.
+    pub(super) fn tidy(&mut self) {
+        fold::tidy(&mut self.disk, &self.named);
     }
 
     /// The name of the journal that is written to.

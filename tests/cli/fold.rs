@@ -232,7 +232,7 @@ fn files_that_are_damaged_are_told_or_done_without() {
             let config = path.join("weir.toml");
             let run = weir(["serve", "-c", config.to_str().unwrap()]).ends(1);
             assert!(
-                run.err.contains("3.folded is not as it was written"),
+                run.err.contains(".folded is not as it was written"),
                 "{run:?}"
             );
             continue;
@@ -241,7 +241,7 @@ fn files_that_are_damaged_are_told_or_done_without() {
         assert_eq!(verdicts(&serving), expected, "{snapshot} {changes}");
         if changes {
             let run = change(path, &["list"]).ends(1);
-            assert!(run.err.contains("3.folded is not as it was"), "{run:?}");
+            assert!(run.err.contains(".folded is not as it was"), "{run:?}");
         }
     }
 }
@@ -288,7 +288,8 @@ fn what_a_killed_fold_has_left_is_forgotten() {
             1 => fs::write(folded, changes).unwrap(),
             2 | 3 => {
                 fs::write(folded, changes).unwrap();
-                fs::write(state.join(".3.weir.unfinished"), part(snapshot)).unwrap();
+                let name = weir.file_name().unwrap().to_str().unwrap();
+                fs::write(state.join(format!(".{name}.unfinished")), part(snapshot)).unwrap();
                 if step == 3 {
                     fs::write(weir, snapshot).unwrap();
                 }
@@ -312,6 +313,99 @@ fn what_a_killed_fold_has_left_is_forgotten() {
             "{step}"
         );
         serving.stop();
+    }
+}
+
+/// What comes over a fold that is up to the same change as the one before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Upset {
+    /// A change is made meanwhile.
+    Change,
+    /// The server is killed.
+    Kill,
+    /// The journal cannot be written.
+    Journal,
+    /// The server finds the snapshot of the first one damaged, and folds by
+    /// itself, while the journal cannot be written.
+    Damage,
+}
+
+/// Changes that were folded are folded anew above other lists, up to the same
+/// number. Whatever comes of it, they are in force when the next server starts,
+/// and when the lists change once more.
+#[test]
+fn folding_up_to_the_same_change_again_loses_nothing() {
+    for upset in [Upset::Change, Upset::Kill, Upset::Journal, Upset::Damage] {
+        for round in 0..3 {
+            let dir = register("");
+            let path = dir.path();
+            let mut serving = Serving::start_in(path);
+            changed(path);
+            change(path, &["fold"]).ends(0);
+            let unfinished = path.join("state/changes/unfinished");
+            if upset == Upset::Damage {
+                serving.stop();
+                let file = files(path, ".weir").remove(0);
+                let mut octets = fs::read(&file).unwrap();
+                let place = octets.len() / 2;
+                octets[place] ^= 1;
+                fs::write(&file, octets).unwrap();
+                let config = path.join("weir.toml");
+                let more = fs::read_to_string(&config).unwrap() + "fold_changes = 3\n";
+                fs::write(&config, more).unwrap();
+                fs::create_dir(&unfinished).unwrap();
+                serving = Serving::start_in(path);
+                serving
+                    .log
+                    .wait_for("changes are not folded: the journal", 1);
+                serving.stop();
+                fs::remove_dir(&unfinished).unwrap();
+            } else {
+                let again = format!("imei\n49015420323751\n3520990017614{round}\n");
+                fs::write(path.join("lists/stolen.csv"), again).unwrap();
+                compile(path);
+                serving.signal(Signal::HUP);
+                serving.log.wait_for("register reloaded", 1);
+                if upset == Upset::Journal {
+                    fs::create_dir(&unfinished).unwrap();
+                    let run = change(path, &["fold"]).ends(1);
+                    assert!(
+                        run.err.contains("journal cannot be written anew"),
+                        "{run:?}"
+                    );
+                    fs::remove_dir(&unfinished).unwrap();
+                    serving.signal(Signal::KILL);
+                } else {
+                    let stream = UnixStream::connect(path.join("state/changes/socket")).unwrap();
+                    writeln!(&stream, r#"{{"by":"t","fold":true}}"#).unwrap();
+                    if upset == Upset::Change {
+                        of(path, "add", "live", "12345678901234").ends(0);
+                        let mut answers = BufReader::new(&stream).lines();
+                        let answer = answers.next().unwrap().unwrap();
+                        assert!(answer.starts_with("{\"done\":["), "{answer}");
+                    } else {
+                        serving.log.wait_for("changes are being folded", 2);
+                    }
+                    serving.signal(Signal::KILL);
+                }
+                serving.wait();
+            }
+            // With what is left, above the lists in force and above others.
+            for lists in 0..2 {
+                let mut serving = Serving::start_in(path);
+                assert_eq!(
+                    verdicts(&serving),
+                    VERDICTS.map(|(_, verdict)| verdict),
+                    "{upset:?} {round} {lists}"
+                );
+                let count = 3 + usize::from(upset == Upset::Change);
+                let listed = change(path, &["list"]).ends(0).out;
+                assert_eq!(listed.lines().count(), count, "{upset:?} {listed}");
+                serving.stop();
+                fs::write(path.join("lists/stolen.csv"), "imei\n49015420323751\n").unwrap();
+                compile(path);
+            }
+        }
     }
 }
 

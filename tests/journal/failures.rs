@@ -1,6 +1,8 @@
 //! A disk that fails, fills up, or loses its power: nothing that was
 //! acknowledged is lost, and nothing is invented.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use weir::changes::Live;
 use weir::journal::fold;
 use weir::journal::log::{Log, Opened, read};
@@ -214,4 +216,59 @@ fn folding_loses_nothing_whatever_fails() {
         }
     }
     assert!(folded > 1000, "{folded}");
+}
+
+/// A number for a file that no other has.
+fn another() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(1000);
+    LAST.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Changes are folded twice up to the same number, the second time while the
+/// journal still names the first fold, and one more is made in between: each
+/// finds its own file, whatever fails, and whenever the power is lost.
+#[test]
+fn folds_up_to_the_same_number_have_files_of_their_own() {
+    let mut folded = 0;
+    for how in [Failure::Once, Failure::Half, Failure::Always] {
+        for after in 0..40 {
+            for is_changed in [false, true] {
+                let disk = Model::default();
+                let mut opened = open(&disk);
+                let (mut acknowledged, _) = work(&mut opened, 1..5, false);
+                let all = opened.live.clone();
+                let first = fold::write(&mut disk.clone(), &all, another, NOW).unwrap();
+                (opened.log)
+                    .rewrite(&all.since(first.through), Some(first), NOW)
+                    .unwrap();
+                // Other lists were loaded: all changes are above them.
+                disk.fail(after, how);
+                let second = fold::write(&mut disk.clone(), &all, another, NOW);
+                if is_changed {
+                    (acknowledged, _) = work(&mut opened, 5..6, false);
+                }
+                if let Ok(second) = second {
+                    let later = opened.live.since(second.through);
+                    let written = opened.log.rewrite(&later, Some(second), NOW);
+                    folded += usize::from(written.is_ok());
+                }
+                for left in [disk.after_power_loss(|_| 0), disk.clone()] {
+                    left.mend();
+                    let found = devices(&read(&left).unwrap());
+                    assert!(
+                        found.starts_with(&acknowledged)
+                            && found.len() <= acknowledged.len() + usize::from(is_changed),
+                        "{how:?} {after} {is_changed}: {found:?} {acknowledged:?}"
+                    );
+                    let next = open(&left);
+                    assert_eq!(devices(&read(&left).unwrap()), found);
+                    let journals = left.journals();
+                    let names = journals.iter().map(|(name, _)| name.as_str());
+                    let folds = names.filter(|name| name.ends_with(".folded")).count();
+                    assert_eq!(folds, usize::from(next.fold.is_some()), "{journals:?}");
+                }
+            }
+        }
+    }
+    assert!(folded > 100, "{folded}");
 }
