@@ -91,6 +91,11 @@ impl DeviceRules {
         Some((rule, Some(line)))
     }
 
+    /// How often a line could not be read where it was left.
+    pub(super) fn failures(&self) -> u64 {
+        self.lines.as_ref().map_or(0, Column::failures)
+    }
+
     /// Whether lines are known, or would be if there were any.
     pub(super) fn has_lines(&self) -> bool {
         self.lines.is_some() || self.is_empty()

@@ -27,7 +27,7 @@ use super::disk::{Directory, Disk};
 use super::log::{self, LogError};
 use crate::changes::{self, Fold, Header, Live, replay};
 use crate::compile::{self, Budget, Ledger};
-use crate::equipment::{Change, Overlay, Snapshot};
+use crate::equipment::{Change, EditError, Overlay, Snapshot};
 use crate::load::Origin;
 use crate::policy::Rulebook;
 use crate::snapfile::{self, Memory, Residence};
@@ -228,6 +228,13 @@ impl Task {
         let base = self.rulebook.snapshot();
         let changes = self.live.in_order().cloned();
         let (overlay, misfits) = Overlay::of_those_that_fit(self.secret, base, changes);
+        // What would be left out here is in effect in the register.
+        if let Some((_, why)) = misfits
+            .iter()
+            .find(|(_, why)| *why == EditError::Unreadable)
+        {
+            return Err(why.to_string());
+        }
         let misfits: HashSet<u64> = misfits.iter().map(|(misfit, _)| misfit.number).collect();
         let is_in_effect = |change: &&Arc<Change>| !misfits.contains(&change.number);
         let budget = Budget {

@@ -6,6 +6,7 @@ use std::num::NonZero;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -210,6 +211,8 @@ struct FileStore {
     file: File,
     /// What it was like when the rest of it was checked.
     state: State,
+    /// How often it could not be read.
+    failures: AtomicU64,
 }
 
 /// What changes when a file is written to: the length and when that was, in
@@ -222,6 +225,7 @@ impl FileStore {
         Ok(Self {
             state: state(file)?,
             file: file.try_clone()?,
+            failures: AtomicU64::new(0),
         })
     }
 }
@@ -229,8 +233,15 @@ impl FileStore {
 impl Store for FileStore {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> bool {
         // Of a file that was written to since, nothing belongs to what was read.
-        self.file.read_exact_at(buffer, offset).is_ok()
-            && state(&self.file).is_ok_and(|state| state == self.state)
+        let is_read = self.file.read_exact_at(buffer, offset).is_ok()
+            && state(&self.file).is_ok_and(|state| state == self.state);
+        self.failures
+            .fetch_add(u64::from(!is_read), Ordering::Relaxed);
+        is_read
+    }
+
+    fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 }
 

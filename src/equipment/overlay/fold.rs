@@ -56,9 +56,7 @@ impl Overlay {
                 builder.model(tac, model.make, model.model)?;
             }
         }
-        if !base.is_readable() {
-            return Err(BuildError::Memory);
-        }
+        let failures = base.failures();
         let mut files = Files::default();
         self.fold_rules(base, &mut files, builder, &mut spill)?;
         self.fold_bindings(base, &mut files, builder)?;
@@ -67,6 +65,9 @@ impl Overlay {
             if count % STRIDE == 0 {
                 spill(builder)?;
             }
+        }
+        if base.failures() != failures {
+            return Err(BuildError::Memory);
         }
         spill(builder)
     }
@@ -285,5 +286,134 @@ impl<'a> Files<'a> {
         let id = builder.file(&format!("changes of {by}"))?;
         self.by.insert(Arc::clone(by), id);
         Ok(id)
+    }
+}
+
+//----------- Tests -----------------------------------------------------------
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::equipment::{Left, Octets, Parts, Section, Store, Svn};
+
+    /// Octets that cannot be read once, after so many readings.
+    #[derive(Debug)]
+    struct Flaky {
+        octets: Vec<u8>,
+        reads: AtomicU64,
+        fails: u64,
+    }
+
+    impl Store for Flaky {
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> bool {
+            let from = offset as usize;
+            buffer.copy_from_slice(&self.octets[from..from + buffer.len()]);
+            self.reads.fetch_add(1, Ordering::Relaxed) != self.fails
+        }
+
+        fn failures(&self) -> u64 {
+            u64::from(self.reads.load(Ordering::Relaxed) > self.fails)
+        }
+    }
+
+    /// A snapshot with rules and bindings of all kinds that are left in a file.
+    fn snapshot() -> Snapshot {
+        let mut builder = Builder::new();
+        let stolen = builder.list("stolen", Status::Blacklisted).unwrap();
+        let meters = builder
+            .binding_list("meters", Status::Blacklisted, None)
+            .unwrap();
+        let file = builder.file("a.csv").unwrap();
+        let device = |number: u64| Device::from_number(35_209_900_000_000 + number).unwrap();
+        for number in 0..5000u64 {
+            let svn = Svn::from_digits(b"07").unwrap();
+            let (validity, reason, line) = (Validity::ALWAYS, None, number as u32 + 1);
+            let scope = match number % 50 {
+                0 => Scope::Device(device(number)),
+                _ => Scope::DeviceSvn(device(number), svn),
+            };
+            let rule = RuleSpec {
+                scope,
+                status: Status::Blacklisted,
+                validity,
+                reason,
+                exceptions: &[],
+                file,
+                line,
+            };
+            builder.rule(stolen, rule).unwrap();
+            let imsi = Imsi::parse(format!("{:015}", 1_010_000_000_000 + number).as_bytes());
+            let binding = BindingSpec {
+                subscribers: Subscribers::One(imsi.unwrap()),
+                scope: Scope::Device(device(number)),
+                validity,
+                reason,
+                file,
+                line,
+            };
+            builder.binding(meters, binding).unwrap();
+        }
+        builder.finish()
+    }
+
+    /// A snapshot that was stored, and is read from where it fails once.
+    fn restored(sections: &[Section<'_>], fails: u64) -> (Snapshot, Arc<Flaky>) {
+        let left = |section: &&Section<'_>| Section::LEFT.contains(&section.name);
+        let store = Arc::new(Flaky {
+            octets: (sections.iter().filter(left))
+                .flat_map(|section| section.octets.to_vec())
+                .collect(),
+            reads: AtomicU64::new(0),
+            fails,
+        });
+        let mut parts = Parts::default();
+        let mut offset = 0;
+        for section in sections {
+            let (name, len) = (section.name.to_owned(), section.octets.len());
+            if left(&section) {
+                let store = Arc::clone(&store) as Arc<dyn Store>;
+                let len = len as u64;
+                assert!(parts.leave(name, Left { store, offset, len }));
+                offset += len;
+            } else {
+                let mut own = Octets::zeroed(len);
+                own.as_mut_slice().copy_from_slice(&section.octets);
+                assert!(parts.insert(name, own));
+            }
+        }
+        (Snapshot::restore(&mut parts).unwrap(), store)
+    }
+
+    /// Whichever reading fails, nothing is folded; if none does, all is there.
+    #[test]
+    fn what_cannot_be_read_is_not_left_out() {
+        let snapshot = snapshot();
+        let sections = snapshot.sections().unwrap();
+        let fold = |fails| {
+            let (base, store) = restored(&sections, fails);
+            let mut builder = Builder::new();
+            let overlay = Overlay::new([1, 2]);
+            let folded = overlay.fold(&base, [].into_iter(), &mut builder, |_| Ok(()));
+            (folded, builder, store.reads.load(Ordering::Relaxed))
+        };
+        let (folded, builder, reads) = fold(u64::MAX);
+        folded.unwrap();
+        let all = builder.finish();
+        assert_eq!(all.rules().count(), 5000);
+        assert!(all.rules().all(|rule| rule.line > 0));
+        let told = |snapshot: &Snapshot| -> Vec<String> {
+            (snapshot.bindings())
+                .map(|own| format!("{own:?}"))
+                .collect()
+        };
+        assert_eq!(told(&all), told(&snapshot));
+        // Of each kind some: rules, bindings, subscribers and lines.
+        assert!(reads > 100, "{reads}");
+        for fails in 0..reads {
+            let (folded, ..) = fold(fails);
+            assert!(matches!(folded, Err(BuildError::Memory)), "{fails}");
+        }
     }
 }

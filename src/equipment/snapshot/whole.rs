@@ -82,13 +82,20 @@ impl Snapshot {
         self.rules.devices.has_lines()
     }
 
-    /// Whether all that is known of rules and bindings can be read: of some it
-    /// may have been left in a file.
-    pub(in crate::equipment) fn is_readable(&self) -> bool {
+    /// How often something that is known of rules and bindings could not be read
+    /// in the file in which it was left. What is read there ends early or is
+    /// passed over then: if this has not grown meanwhile, all of it was read.
+    pub(in crate::equipment) fn failures(&self) -> u64 {
         let bindings = &self.bindings;
-        self.rules.records.iter().count() == self.rules.records.len()
-            && bindings.records.iter().count() == bindings.records.len()
-            && bindings.subscribers.iter().count() == bindings.subscribers.len()
+        // Together, as each may be of a file of its own.
+        [
+            self.rules.devices.failures(),
+            self.rules.records.failures(),
+            bindings.records.failures(),
+            bindings.subscribers.failures(),
+        ]
+        .into_iter()
+        .fold(0, u64::wrapping_add)
     }
 
     /// Whether the record of a rule that is not for a single device stands for a

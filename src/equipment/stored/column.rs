@@ -15,6 +15,10 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Fills the buffer with the octets from a place on; false if they cannot be
     /// read.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> bool;
+
+    /// How often octets could not be read so far: whoever reads very many entries
+    /// learns by it, once at the end, whether each was there.
+    fn failures(&self) -> u64;
 }
 
 /// A section that was left where it is.
@@ -73,6 +77,14 @@ impl<T: Pod> Column<T> {
             Place::Here(octets) => octets.len() / size_of::<T>(),
             // What does not fit into the memory is not found.
             Place::Left(left) => usize::try_from(left.len).unwrap_or(0) / size_of::<T>(),
+        }
+    }
+
+    /// How often something could not be read where it was left.
+    pub(in crate::equipment) fn failures(&self) -> u64 {
+        match &self.place {
+            Place::Here(_) => 0,
+            Place::Left(left) => left.store.failures(),
         }
     }
 
@@ -194,6 +206,10 @@ mod tests {
                 }
                 None => false,
             }
+        }
+
+        fn failures(&self) -> u64 {
+            0
         }
     }
 
