@@ -65,15 +65,13 @@ impl<V: Clone> Tree<V> {
     }
 
     /// A map of all these values, at once: of several that are the same, by
-    /// `is_same`, the last, in the place of the first, and of one key no more than
-    /// `most`. What is left out is added to `lost`, with whether another has taken
-    /// its place.
+    /// `is_same`, the last, in the place of the first. Those that others have
+    /// taken the place of are added to `lost`.
     pub(super) fn laid_out(
         secret: [u64; 2],
         mut values: Vec<Option<(u64, V)>>,
-        most: usize,
         is_same: impl Fn(&V, &V) -> bool,
-        lost: &mut Vec<(V, bool)>,
+        lost: &mut Vec<V>,
     ) -> Self {
         let mut tree = Self::new(secret);
         // Sorted by leaf in two passes: counted, then put in their places. Those
@@ -123,7 +121,7 @@ impl<V: Clone> Tree<V> {
                     let own = own
                         .iter()
                         .filter_map(|&place| values.get_mut(place as usize)?.take());
-                    own.for_each(|(key, value)| add(&mut leaf, key, value, most, &is_same, lost));
+                    own.for_each(|(key, value)| add(&mut leaf, key, value, &is_same, lost));
                     if leaf.is_empty() {
                         continue;
                     }
@@ -233,22 +231,16 @@ fn add<V>(
     leaf: &mut Vec<(u64, V)>,
     key: u64,
     value: V,
-    most: usize,
     is_same: impl Fn(&V, &V) -> bool,
-    lost: &mut Vec<(V, bool)>,
+    lost: &mut Vec<V>,
 ) {
-    let mut count = 0;
     for (_, before) in leaf.iter_mut().filter(|(own, _)| *own == key) {
         if is_same(before, &value) {
-            lost.push((core::mem::replace(before, value), true));
+            lost.push(core::mem::replace(before, value));
             return;
         }
-        count += 1;
     }
-    match count < most {
-        true => leaf.push((key, value)),
-        false => lost.push((value, false)),
-    }
+    leaf.push((key, value));
 }
 
 /// The way to a key, scattered by a secret.

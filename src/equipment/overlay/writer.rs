@@ -25,8 +25,8 @@ pub(super) struct Writer<'a> {
     base: &'a Snapshot,
     /// The wide changes, if they are others than before.
     wide: Option<Draft>,
-    /// Whether there may be no more changes than [`CHANGES_MAX`] and [`WIDE_MAX`]:
-    /// what was in force once stays so.
+    /// Whether there may be no more changes than [`CHANGES_MAX`], [`WIDE_MAX`] and
+    /// [`SAME_MAX`]: what was in force once stays so.
     pub(super) is_bounded: bool,
     /// The list that was asked for last.
     last: Option<(Arc<str>, ListId, ListKind)>,
@@ -120,12 +120,17 @@ impl<'a> Writer<'a> {
         let before = before.map(|(_, of)| Arc::clone(&of.change));
         if before.is_none()
             && change.is_some()
+            && self.is_bounded
             && self.overlay.devices.find(device.number()).count() >= SAME_MAX
         {
             return Err(EditError::TooMany("a device has at most 1024 changes"));
         }
         // The exceptions go first, as they may not fit.
-        for &imsi in change.map_or(&[][..], |change| exceptions(change)) {
+        let checked = match change {
+            Some(change) if self.is_bounded => exceptions(change),
+            _ => &[],
+        };
+        for &imsi in checked {
             let kept = self.overlay.subscribers.find(imsi.key());
             let mut others = kept.filter(|of| !is_same(before.as_ref(), &of.change));
             if others.nth(SAME_MAX - 1).is_some() {
@@ -178,6 +183,7 @@ impl<'a> Writer<'a> {
             .map(|of| Arc::clone(&of.change));
         if before.is_none()
             && change.is_some()
+            && self.is_bounded
             && self.overlay.subscribers.find(imsi.key()).count() >= SAME_MAX
         {
             return Err(EditError::TooMany("an IMSI has at most 1024 changes"));
