@@ -106,12 +106,21 @@ pub fn write(
         through: live.last(),
         file: changes::digest(&octets),
     };
+    let placed = place(disk, &octets, &name(fold, CHANGES));
+    if placed.is_err() {
+        // It takes room that may be what is missing.
+        let _ = disk.remove(UNFINISHED);
+    }
+    placed.map(|()| fold)
+}
+
+/// Writes a file as a whole, and brings it to the disk.
+fn place(disk: &mut impl Disk, octets: &[u8], name: &str) -> io::Result<()> {
     disk.create(UNFINISHED)?;
-    disk.append(UNFINISHED, &octets)?;
+    disk.append(UNFINISHED, octets)?;
     disk.sync(UNFINISHED)?;
-    disk.rename(UNFINISHED, &name(fold, CHANGES))?;
-    disk.sync_names()?;
-    Ok(fold)
+    disk.rename(UNFINISHED, name)?;
+    disk.sync_names()
 }
 
 /// Removes the files of a fold. What stays is removed at the next start.

@@ -316,6 +316,34 @@ fn what_a_killed_fold_has_left_is_forgotten() {
     }
 }
 
+/// What a fold has left that failed is removed at once, and nothing else.
+#[test]
+fn what_a_failed_fold_has_left_is_removed() {
+    let dir = register("");
+    let path = dir.path();
+    let serving = Serving::start_in(path);
+    changed(path);
+    change(path, &["fold"]).ends(0);
+    let before = [files(path, ".weir"), files(path, ".folded")].concat();
+    assert_eq!(before.len(), 2);
+    of(path, "add", "live", "12345678901234").ends(0);
+    let state = path.join("state/changes");
+    fs::create_dir(state.join("unfinished.folded")).unwrap();
+    // As one leaves that comes to a sudden end.
+    for name in ["4-00ff.folded", "4-00ff.weir", ".4-00ff.weir.unfinished"] {
+        fs::write(state.join(name), "half").unwrap();
+    }
+    let run = change(path, &["fold"]).ends(1);
+    assert!(run.err.contains("nothing was folded"), "{run:?}");
+    fs::remove_dir(state.join("unfinished.folded")).unwrap();
+    let after = [files(path, ".weir"), files(path, ".folded")].concat();
+    assert_eq!(after, before);
+    assert!(!state.join(".4-00ff.weir.unfinished").exists());
+    assert_eq!(verdicts(&serving), VERDICTS.map(|(_, verdict)| verdict));
+    change(path, &["fold"]).ends(0);
+    assert_eq!(serving.verdict("12345678901234"), "greylisted");
+}
+
 /// What comes over a fold that is up to the same change as the one before.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Upset {

@@ -218,6 +218,29 @@ fn folding_loses_nothing_whatever_fails() {
     assert!(folded > 1000, "{folded}");
 }
 
+/// A fold that finds no room takes none.
+#[test]
+fn a_fold_on_a_full_disk_leaves_nothing() {
+    let disk = Model::default();
+    let mut opened = open(&disk);
+    work(&mut opened, 1..10, false);
+    let before = disk.journals();
+    for room in [0, 1, 64, 100] {
+        disk.fill(room);
+        assert!(fold::write(&mut disk.clone(), &opened.live, number, NOW).is_err());
+        assert_eq!(disk.journals(), before);
+    }
+    for after in 0..3 {
+        disk.mend();
+        disk.fail(after, Failure::Half);
+        assert!(fold::write(&mut disk.clone(), &opened.live, number, NOW).is_err());
+        assert_eq!(disk.journals(), before, "{after}");
+    }
+    disk.mend();
+    let fold = fold::write(&mut disk.clone(), &opened.live, number, NOW).unwrap();
+    assert_eq!(fold::read(&disk, fold).unwrap().len(), 9);
+}
+
 /// A number for a file that no other has.
 fn another() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(1000);
