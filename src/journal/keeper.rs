@@ -174,14 +174,11 @@ impl<D: Disk + 'static> Keeper<D> {
     /// The same where changes are folded into the snapshot that was loaded.
     #[must_use]
     pub fn folding(mut self, folding: Folding, fold: Option<Fold>) -> Self {
-        self.fold_at = match folding.after {
-            0 => usize::MAX,
-            after => after,
-        };
         let mut state = self.changes.state();
         state.folding = Some(folding);
         state.fold = fold;
         drop(state);
+        self.fold_at = self.fold_after();
         self
     }
 
@@ -330,8 +327,7 @@ impl<D: Disk + 'static> Keeper<D> {
         });
         match &result {
             Ok(through) => {
-                let after = self.changes.state().folding.as_ref().map(|own| own.after);
-                self.fold_at = after.filter(|&after| after > 0).unwrap_or(usize::MAX);
+                self.fold_at = self.fold_after();
                 tell(replies, &Ok((*through, *through)));
             }
             Err(why) => {
@@ -346,11 +342,18 @@ impl<D: Disk + 'static> Keeper<D> {
         }
     }
 
-    /// Lets some more changes come before the next fold begins by itself.
+    /// How many changes begin a fold by themselves.
+    fn fold_after(&self) -> usize {
+        let after = self.changes.state().folding.as_ref().map(|own| own.after);
+        after.filter(|&after| after > 0).unwrap_or(usize::MAX)
+    }
+
+    /// Lets some more changes come before the next fold begins by itself, and at
+    /// least as many as are to begin one.
     fn fold_later(&mut self) {
-        if self.fold_at != usize::MAX {
-            self.fold_at = self.changes.len() + self.fold_at.div_ceil(FOLD_AGAIN);
-        }
+        let after = self.fold_after();
+        let more = after.div_ceil(FOLD_AGAIN);
+        self.fold_at = self.changes.len().saturating_add(more).max(after);
     }
 
     /// Puts what was folded in force: first the journal tells of it.

@@ -344,6 +344,30 @@ fn what_a_failed_fold_has_left_is_removed() {
     assert_eq!(serving.verdict("12345678901234"), "greylisted");
 }
 
+/// A fold that was asked for and failed does not let one begin by itself with
+/// less changes than are to begin one.
+#[test]
+fn a_failed_fold_begins_none_too_early() {
+    let dir = register("fold_changes = 4\n");
+    let path = dir.path();
+    let serving = Serving::start_in(path);
+    of(path, "add", "live", "12345678901230").ends(0);
+    let unfinished = path.join("state/changes/unfinished.folded");
+    fs::create_dir(&unfinished).unwrap();
+    change(path, &["fold"]).ends(1);
+    fs::remove_dir(&unfinished).unwrap();
+    for last in 1..4 {
+        of(path, "add", "live", &format!("1234567890123{last}")).ends(0);
+    }
+    serving.log.wait_for("changes up to 4 are folded", 1);
+    let text = serving.log.text();
+    let begun: Vec<&str> = (text.lines())
+        .filter_map(|line| line.split_once(" changes are being folded"))
+        .filter_map(|(before, _)| before.split(' ').next_back())
+        .collect();
+    assert_eq!(begun, ["1", "4"], "{text}");
+}
+
 /// What comes over a fold that is up to the same change as the one before.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Upset {
