@@ -204,8 +204,10 @@ fn time_batches(
     group.bench_function(name, |bencher| {
         bencher.iter(|| {
             for inquiries in inquiries.chunks(BATCH) {
-                let devices = inquiries.iter().filter_map(|inquiry| inquiry.imei.ok());
-                (rulebook.snapshot()).prefetch(devices.map(|imei| imei.device));
+                for inquiry in inquiries {
+                    rulebook.prefetch_start(inquiry);
+                }
+                rulebook.prefetch_next(inquiries.iter());
                 for inquiry in inquiries {
                     black_box(rulebook.decide(black_box(inquiry), NOW));
                 }

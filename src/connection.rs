@@ -40,7 +40,7 @@ use crate::base::disconnect::{self, CLOSE_WAIT, DisconnectCause};
 use crate::base::peer::{Action, Event, State, transition};
 use crate::base::watchdog::{self, Alarm, Health, Random, Watchdog};
 use crate::base::{Answer, Envelope, Node};
-use crate::policy::Rulebook;
+use crate::policy::{Inquiry, Rulebook};
 use crate::s13::Forms;
 use crate::service::{self, BATCH, Observer, Reading};
 use crate::time::{Now, Uptime};
@@ -126,10 +126,10 @@ impl<'a> Received<'a> {
         }
     }
 
-    /// What was read of a request for the service.
-    const fn reading(&self) -> Option<&Reading<'a>> {
+    /// What the register is asked by a request for the service.
+    fn inquiry(&self) -> Option<&Inquiry<'a>> {
         match self {
-            Self::Request(reading) => Some(reading),
+            Self::Request(reading) => reading.inquiry(),
             Self::Other(_) => None,
         }
     }
@@ -344,12 +344,15 @@ impl Connection {
         let mut rest = input;
         while let Deframed::Message(message) = deframe(rest, limit) {
             rest = rest.get(message.len()..).unwrap_or_default();
-            if batch.try_push(self.read(message)).is_err() || batch.is_full() {
+            let received = self.read(message);
+            if let Some(inquiry) = received.inquiry() {
+                rulebook.prefetch_start(inquiry);
+            }
+            if batch.try_push(received).is_err() || batch.is_full() {
                 break;
             }
         }
-        let readings = batch.iter().filter_map(Received::reading);
-        rulebook.prefetch(readings.filter_map(Reading::inquiry));
+        rulebook.prefetch_next(batch.iter().filter_map(Received::inquiry));
         self.heard(now.uptime);
         let mut consumed = 0usize;
         for received in &batch {

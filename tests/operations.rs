@@ -165,7 +165,10 @@ fn compare(name: &str, rulebook: &Rulebook, model: &Model, asked: &[u64]) -> u64
     };
     for asked in asked.chunks(32) {
         let inquiries: Vec<Inquiry<'_>> = asked.iter().map(inquiry).collect();
-        rulebook.prefetch(inquiries.iter());
+        for inquiry in &inquiries {
+            rulebook.prefetch_start(inquiry);
+        }
+        rulebook.prefetch_next(inquiries.iter());
         for (device, inquiry) in asked.iter().zip(&inquiries) {
             let expected = match model.get(device) {
                 Some(&status) => Outcome::Status(status),
