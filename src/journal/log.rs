@@ -305,7 +305,8 @@ impl<D: Disk> Log<D> {
     ///
     /// # Errors
     ///
-    /// If that cannot be done; then the old one stays.
+    /// If that cannot be done; then the old one stays, or nobody knows which one
+    /// the next start would read, and no change is taken before one is written.
     pub fn rewrite(&mut self, live: &Live, fold: Option<Fold>, now: UnixTime) -> io::Result<()> {
         let result = self.write_anew(live, fold, now);
         if result.is_err() {
@@ -331,7 +332,13 @@ impl<D: Disk> Log<D> {
         // Of a renaming that fails nobody knows whether it was done.
         self.named
             .extend(fold.filter(|fold| !self.named.contains(fold)));
-        self.disk.rename(UNFINISHED, &name(old + 1))?;
+        let new = name(old + 1);
+        if let Err(error) = self.disk.rename(UNFINISHED, &new) {
+            // If it was done all the same, what is appended to the old one is lost.
+            let names = self.disk.list();
+            self.is_doubtful |= names.map_or(true, |names| names.contains(&new));
+            return Err(error);
+        }
         // From here on it is the one that the next start reads.
         self.number = old + 1;
         self.fold = fold;

@@ -41,7 +41,8 @@ pub(crate) enum Failure {
     Once,
     /// From then on, as a disk does that is gone.
     Always,
-    /// Half of it is done.
+    /// Half of what is appended is written; everything else is done, though an
+    /// error says that it was not.
     Half,
 }
 
@@ -100,10 +101,12 @@ impl Model {
     /// One operation.
     fn operate<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.0.lock().unwrap();
-        if state.fails()? {
-            return Err(io::Error::from_raw_os_error(5));
+        let is_half = state.fails()?;
+        let done = work(&mut state)?;
+        match is_half {
+            true => Err(io::Error::from_raw_os_error(5)),
+            false => Ok(done),
         }
-        work(&mut state)
     }
 }
 
@@ -187,15 +190,11 @@ impl Disk for Model {
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
-        let mut state = self.0.lock().unwrap();
-        // Half of it: the octets are there, and nobody knows.
-        let is_half = state.fails()?;
-        let File { number, octets } = state.file(name)?.clone();
-        state.durable.insert(number, octets);
-        match is_half {
-            true => Err(io::Error::from_raw_os_error(5)),
-            false => Ok(()),
-        }
+        self.operate(|state| {
+            let File { number, octets } = state.file(name)?.clone();
+            state.durable.insert(number, octets);
+            Ok(())
+        })
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
