@@ -23,6 +23,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::above;
 use super::disk::{Directory, Disk};
 use super::log::{self, LogError};
 use crate::changes::{self, Fold, Header, Live, replay};
@@ -243,6 +244,11 @@ impl Task {
             .find(|(_, why)| *why == EditError::Unreadable)
         {
             return Err(why.to_string());
+        }
+        // They stay in the file of folded changes, but whoever starts with the
+        // snapshot does not lay them above it, and so is not told of them.
+        for warning in above::told(&misfits) {
+            tracing::warn!("folding: {warning}");
         }
         let misfits: HashSet<u64> = misfits.iter().map(|(misfit, _)| misfit.number).collect();
         let is_in_effect = |change: &&Arc<Change>| !misfits.contains(&change.number);
