@@ -168,9 +168,15 @@ impl DiffArgs {
         let differs = audiences.iter().any(AudienceReport::differs)
             || subscribers.as_ref().is_some_and(|tally| tally.changed > 0)
             || (replay.as_ref()).is_some_and(|replay| !replay.differing.is_empty());
+        let summaries = sides.each_ref().map(|side| side.summary(at));
+        // Last, as a rule that cannot be read is one that is not compared.
+        for side in &sides {
+            side.demand_whole()?;
+        }
+        let [old, new] = summaries;
         Ok(Report {
-            old: sides[0].summary(at),
-            new: sides[1].summary(at),
+            old,
+            new,
             at: at.to_string(),
             differs,
             audiences,

@@ -62,6 +62,22 @@ impl Side {
         })
     }
 
+    /// Makes sure that all that was asked for of a snapshot could be read.
+    ///
+    /// # Errors
+    ///
+    /// If its file changed, or its disk failed, while it was compared.
+    pub(super) fn demand_whole(&self) -> Result<(), Failed> {
+        match self.rulebook.snapshot().failures() {
+            0 => Ok(()),
+            _ => Err(Failed::new(format!(
+                "{} cannot be compared: its snapshot could not be read to the end; `weir verify` \
+                 tells whether the file is whole",
+                self.path
+            ))),
+        }
+    }
+
     /// What there is to tell of it.
     pub(super) fn summary(&self, at: UnixTime) -> SideSummary {
         let snapshot = self.rulebook.snapshot();

@@ -85,7 +85,7 @@ impl Snapshot {
     /// How often something that is known of rules and bindings could not be read
     /// in the file in which it was left. What is read there ends early or is
     /// passed over then: if this has not grown meanwhile, all of it was read.
-    pub(in crate::equipment) fn failures(&self) -> u64 {
+    pub(crate) fn failures(&self) -> u64 {
         let bindings = &self.bindings;
         // Together, as each may be of a file of its own.
         [
