@@ -11,6 +11,7 @@
 //! how, and [`Rulebook::shadow`] what would be if its shadows were in force. A
 //! [`Register`] holds the rulebook that is in force and swaps it.
 
+mod case;
 mod explanation;
 mod inquiry;
 mod matching;
