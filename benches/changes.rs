@@ -8,6 +8,8 @@
 
 #[path = "support/register.rs"]
 mod register;
+#[path = "support/scatter.rs"]
+mod scatter;
 
 use std::hint::black_box;
 use std::path::Path;
@@ -23,7 +25,7 @@ use weir::policy::{Inquiry, Outcome, PolicySpec, Register, Rulebook};
 use weir::snapfile::{self, Memory};
 use weir::time::UnixTime;
 
-use crate::register::scatter;
+use crate::scatter::scatter;
 
 /// Changes above the register.
 const CHANGES: [u64; 5] = [0, 1_000, 10_000, 100_000, 1_000_000];

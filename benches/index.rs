@@ -20,6 +20,9 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
+#[path = "support/scatter.rs"]
+mod scatter;
+
 use std::env;
 use std::hint::black_box;
 use std::time::Instant;
@@ -27,6 +30,7 @@ use std::time::Instant;
 use boomphf::Mphf;
 use roaring::RoaringTreemap;
 use rustc_hash::FxHashMap;
+use scatter::{below, scatter};
 use weir::equipment::devices::{BATCH, Devices, DevicesBuilder};
 
 /// Serial numbers of a TAC.
@@ -37,19 +41,6 @@ const DEVICES: u64 = 100_000_000_000_000;
 const QUESTIONS: u64 = 1 << 20;
 /// How often everything is measured; what is shown is the middle.
 const ROUNDS: usize = 5;
-
-/// Numbers without a pattern: the finalizer of SplitMix64.
-fn scatter(number: u64) -> u64 {
-    let mut bits = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
-}
-
-/// A number below a bound, by one without a pattern.
-fn below(bits: u64, bound: u64) -> u64 {
-    ((u128::from(bits) * u128::from(bound)) >> 64) as u64
-}
 
 //----------- Registers -------------------------------------------------------
 

@@ -14,11 +14,15 @@
 //! the feature for others. Who does not use it pays nothing, since that is
 //! `plain`. The cases of the service have the plain register.
 
+#[path = "support/scatter.rs"]
+mod scatter;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use scatter::scatter;
 use weir::base::Node;
 use weir::base::node::{Limits, NodeSettings};
 use weir::connection::Connection;
@@ -221,14 +225,6 @@ impl Register {
         }
         Rulebook::new(self.builder.finish(), None, self.default, self.policies).expect("a rulebook")
     }
-}
-
-/// Numbers without a pattern: the finalizer of SplitMix64.
-fn scatter(index: u64) -> u64 {
-    let mut bits = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
 }
 
 /// The device with this number: those from `DEVICES` on are not listed.

@@ -9,10 +9,14 @@
 
 #![allow(missing_docs, reason = "criterion's macro makes an undocumented main")]
 
+#[path = "support/scatter.rs"]
+mod scatter;
+
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rustc_hash::FxHashMap;
+use scatter::scatter;
 use weir::equipment::devices::BATCH;
 use weir::equipment::{
     BindingSpec, Builder, CheckDigit, Device, Imei, Imsi, RuleSpec, Scope, Special, Status,
@@ -31,14 +35,6 @@ const SUBSCRIBERS: usize = 10_000;
 const TACS: u64 = 2_000;
 /// The time of all inquiries.
 const NOW: UnixTime = UnixTime(1_700_000_000);
-
-/// Numbers without a pattern: the finalizer of SplitMix64.
-fn scatter(index: u64) -> u64 {
-    let mut bits = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
-}
 
 /// The number of a device; those from `DEVICES` on are in no list.
 fn device_number(index: usize) -> u64 {

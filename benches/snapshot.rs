@@ -17,6 +17,8 @@
 
 #[path = "support/register.rs"]
 mod register;
+#[path = "support/scatter.rs"]
+mod scatter;
 
 use std::env;
 use std::fs::File;
@@ -30,7 +32,7 @@ use weir::policy::{Inquiry, PolicySpec, Rulebook};
 use weir::snapfile::{self, Memory};
 use weir::time::UnixTime;
 
-use crate::register::scatter;
+use crate::scatter::scatter;
 
 /// Devices of the register that is made if nothing else is wanted.
 const DEVICES: u64 = 10_000_000;

@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use crate::scatter::scatter;
 use weir::equipment::devices::DevicesBuilder;
 use weir::equipment::{Builder, Device, RuleSpec, Scope, Status, Validity};
 use weir::snapfile;
@@ -24,14 +25,6 @@ pub(crate) fn path(dir: &Path, devices: u64) -> PathBuf {
         make(&path, count);
     }
     path
-}
-
-/// Numbers without a pattern: the finalizer of SplitMix64.
-pub(crate) fn scatter(number: u64) -> u64 {
-    let mut bits = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
 }
 
 /// Makes a snapshot of about so many devices. What each has said of it is one of

@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::inspect::grouped;
+use super::grouped;
 use super::{configuration, print_json, printed};
 use crate::compile::Progress;
 use crate::config::Config;

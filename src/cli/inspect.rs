@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::{print_json, printed};
+use super::{grouped, print_json, printed};
 use crate::equipment::{Counts, ListKind, ListView};
 use crate::error::Failed;
 use crate::snapfile::{self, Memory};
@@ -280,36 +280,4 @@ fn print_file(out: &mut impl Write, list: &str, format: &str, file: &FileOrigin)
         write!(out, ", of {}", UnixTime(modified))?;
     }
     writeln!(out, "\n{:19}sha256 {sha256}", "")
-}
-
-/// A number in groups of three digits, as people read it.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-//----------- Tests -----------------------------------------------------------
-
-#[cfg(test)]
-mod tests {
-    use super::grouped;
-
-    #[test]
-    fn digits_are_grouped() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (1_234_567, "1,234,567"),
-        ] {
-            assert_eq!(grouped(number), text);
-        }
-    }
 }

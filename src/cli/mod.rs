@@ -135,6 +135,19 @@ fn printed(result: io::Result<()>) -> Result<(), Failed> {
     }
 }
 
+/// A number in groups of three digits, as people read it.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 //----------- Tests -----------------------------------------------------------
 
 #[cfg(test)]
@@ -142,6 +155,18 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
     use std::thread;
+
+    #[test]
+    fn digits_are_grouped() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (99_999_998_999_999, "99,999,998,999,999"),
+        ] {
+            assert_eq!(grouped(number), text);
+        }
+    }
     use std::time::Duration;
 
     /// A lookup of a name that hangs is the same: a thread that cannot be

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use super::change::{Decision, Sample, Tally};
 use super::side::SideSummary;
 use super::{AudienceReport, Replayed, Report};
+use crate::cli::grouped;
 
 /// Where samples begin.
 const INDENT: &str = "      ";
@@ -196,19 +197,6 @@ fn plural(count: u64, noun: &str) -> String {
     }
 }
 
-/// A number with its thousands set apart.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 //----------- Tests -----------------------------------------------------------
 
 #[cfg(test)]
@@ -216,15 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_set_apart() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (99_999_998_999_999, "99,999,998,999,999"),
-        ] {
-            assert_eq!(grouped(number), text);
-        }
+    fn numbers_have_their_nouns() {
         assert_eq!(plural(1, "rule"), "1 rule");
         assert_eq!(plural(1234, "rule"), "1,234 rules");
     }
