@@ -48,7 +48,7 @@ step_core() {
 }
 
 step_doc() {
-    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --no-default-features --lib
 }
 

@@ -156,8 +156,8 @@ pub(super) fn values(faults: Vec<Fault>, text: &str, path: &Path) -> ConfigError
     }
 }
 
-/// "`key` in [table] message" or, if the message starts with a value of its
-/// own, "`key` in [table]: message".
+/// "`key` in `[table]` message" or, if the message starts with a value of its
+/// own, "`key` in `[table]`: message".
 fn named(keys: &[String], last: usize, message: &str) -> String {
     let (table, rest) = keys.split_at(last);
     let key = rest.first().map_or("", String::as_str);
@@ -171,7 +171,7 @@ fn named(keys: &[String], last: usize, message: &str) -> String {
     format!("`{key}`{}{link}{message}", within(table))
 }
 
-/// " in [table]", as the file would write the table; nothing for the root.
+/// `in [table]`, as the file would write the table; nothing for the root.
 fn within(keys: &[String]) -> String {
     let names: Vec<&str> = keys
         .iter()

@@ -21,8 +21,8 @@ pub(super) struct RuleIndex {
     devices: Keyed2<47>,
     /// Rules for ranges of devices.
     ranges: Ranges,
-    /// Rules for one TAC, for TACs that begin alike, and for peculiarities; see
-    /// [`group_key`].
+    /// Rules for one TAC, for TACs that begin alike, and for peculiarities, by
+    /// [`tac_key`], [`prefix_key`] and [`special_key`].
     groups: Keyed2<29>,
     /// The kinds that there are rules of.
     kinds: RuleKinds,

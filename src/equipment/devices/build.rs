@@ -3,7 +3,7 @@
 //! The devices of a TAC come together and in ascending order, so that one TAC is
 //! decided and laid out at a time and nothing else is kept of it. Only the
 //! devices of TACs without a structure of their own, 8 octets each, wait for the
-//! end, as their table is cut by how many they are ([`rest`](super::rest)).
+//! end, as their table is cut by how many they are ([`super::rest`]).
 //!
 //! A register that does not fit in memory is built piece by piece, each of some
 //! TACs; what is large of a piece is put elsewhere at once ([`Joiner`]).
