@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::explain::{parse_imsi, parse_svn};
 use super::transport::TransportArgs;
-use super::{complete, print_json, printed};
+use super::{complete, print_json, printed, runtime};
 use crate::base::Node;
 use crate::base::node::{Limits, NodeSettings, is_identity};
 use crate::config::parse_duration;
@@ -128,10 +128,7 @@ impl CheckArgs {
     /// neither a verdict nor 5422.
     pub fn run(&self, out: &mut impl Write) -> Result<(), Failed> {
         self.validate()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failed::new(format!("cannot start: {error}")))?;
+        let runtime = runtime()?;
         let carrier = self.transport.carrier()?;
         if self.repeat != 1 {
             return complete(runtime, series::run(self, &carrier, out));

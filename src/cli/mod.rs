@@ -16,7 +16,7 @@ mod workers;
 use std::io::{self, Write};
 use std::path::Path;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
 use clap::{Parser, Subcommand};
 use serde::Serialize;
@@ -109,6 +109,14 @@ fn configuration(path: Option<&Path>) -> Result<Config, Failed> {
     })
 }
 
+/// A runtime of the present thread.
+fn runtime() -> Result<Runtime, Failed> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failed::new(format!("cannot start: {error}")))
+}
+
 /// Runs a future to its end, and waits for nothing that it has left behind: the
 /// system may go on looking for a name for as long as its name servers are
 /// silent, and cannot be told to stop.
@@ -177,9 +185,7 @@ mod tests {
         let (started, starts) = mpsc::channel();
         let (done, ends) = mpsc::channel();
         thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .build()
-                .unwrap();
+            let runtime = Builder::new_current_thread().build().unwrap();
             let output = complete(runtime, async {
                 tokio::task::spawn_blocking(move || {
                     started.send(()).unwrap();

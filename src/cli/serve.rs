@@ -13,7 +13,7 @@ use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
 use super::workers::Workers;
-use super::{complete, configuration};
+use super::{complete, configuration, runtime};
 use crate::base::Node;
 use crate::base::node::{Limits, NodeSettings, is_identity};
 use crate::config::{ClientCertificates, Config, Diameter, Endpoint, LogLevel, Transport};
@@ -158,12 +158,15 @@ impl ServeArgs {
             report: loaded,
         } = self.load(&config, &counters)?;
         let node = Arc::new(node(&config));
-        let runtime = workers.start()?;
+        let workers = workers.start()?;
+        // For all but the connections: listening, signals, reloads.
+        let runtime = runtime()?;
         allow_files(config.diameter.max_connections);
         complete(runtime, async {
             let signals = Signals::new()?;
             let server =
                 Server::bind(&config, node, Arc::clone(&register), Arc::clone(&counters)).await?;
+            let server = server.served_by(workers.runtimes());
             // What could not be listened with was not in force.
             reload::keep(&config, seen.lists(), &loaded);
             let reloader =

@@ -1,22 +1,16 @@
 //! The threads that answer: how many there are, and on which processors.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::{io, thread};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
 
+use super::complete;
 use crate::config;
 use crate::config::runtime::{MAX_PROCESSOR, MAX_WORKERS, MIN_WORKERS};
 use crate::error::Failed;
-
-/// Every so many turns of a thread one goes to the queue that it shares. A thread's
-/// own queue has room for 256 connections; of a thousand that are asked at once the
-/// others wait in the shared one, while those that are answered are asked again.
-/// With the scheduler's own choice, one answer in a hundred came after a hundred
-/// milliseconds; with this one, after fifteen.
-const OVERFLOW_TURN: u32 = 3;
 
 /// The threads that a configuration asks for, on this machine.
 #[derive(Clone, Debug)]
@@ -57,56 +51,98 @@ impl Workers {
         Ok(Self { count, processors })
     }
 
-    /// Starts the threads; they are where they belong when this returns.
+    /// Starts the threads; each is on its processor when this returns, and runs
+    /// what it is given until they are dropped.
     ///
     /// # Errors
     ///
     /// When there can be no threads, or they cannot be pinned.
-    pub(super) fn start(&self) -> Result<Runtime, Failed> {
-        let mut builder = Builder::new_multi_thread();
-        builder
-            .worker_threads(self.count)
-            .thread_name("weir-worker")
-            .global_queue_interval(OVERFLOW_TURN)
-            .enable_all();
-        if self.processors.is_empty() {
-            return builder.build().map_err(cannot_start);
-        }
+    pub(super) fn start(&self) -> Result<Started, Failed> {
         let everywhere = sched_getaffinity(None).map_err(|error| cannot_start(error.into()))?;
-        let (sender, pinned) = mpsc::channel();
-        let started = AtomicUsize::new(0);
-        let workers = Arc::new(self.clone());
-        builder.on_thread_start(move || {
-            // The first threads are those that answer, as nothing is asked of
-            // the runtime before they are all there. The others, which wait for
-            // the resolver, would inherit the processor of one that answers.
-            let index = started.fetch_add(1, Ordering::Relaxed);
-            let set = workers.processor(index).map_or(everywhere, only);
-            let result = sched_setaffinity(None, &set);
-            if index < workers.count {
-                // Fails only if nobody waits any more.
-                let _ = sender.send(result);
-            }
-        });
-        let runtime = builder.build().map_err(cannot_start)?;
-        for result in pinned.iter().take(self.count) {
-            result.map_err(|error| {
-                Failed::new(format!(
-                    "runtime.affinity: cannot pin a thread to its processor: {}",
-                    io::Error::from(error)
-                ))
-            })?;
+        let mut started = Started::default();
+        for index in 0..self.count {
+            let processor = self.processor(index);
+            let (stop, stopped) = oneshot::channel();
+            let (sender, runtime) = mpsc::channel();
+            let thread = thread::Builder::new().name("weir-worker".to_owned());
+            let thread = thread.spawn(move || {
+                // Sending fails only if nobody waits any more, and who is to
+                // stop it is gone as well then.
+                match begin(processor, everywhere) {
+                    Ok(runtime) => {
+                        let _ = sender.send(Ok(runtime.handle().clone()));
+                        let _ = complete(runtime, stopped);
+                    }
+                    Err(error) => {
+                        let _ = sender.send(Err(error));
+                    }
+                }
+            });
+            let thread = thread.map_err(cannot_start)?;
+            started.threads.push((stop, thread));
+            let gone = |_| Err(Failed::new("cannot start: a thread has ended"));
+            started.runtimes.push(runtime.recv().unwrap_or_else(gone)?);
         }
-        Ok(runtime)
+        Ok(started)
     }
 
-    /// The processor of the thread that started as this one, if it answers.
+    /// The processor of a thread, if it is pinned to one.
     fn processor(&self, index: usize) -> Option<usize> {
-        if index >= self.count {
-            return None;
-        }
         let turn = index.checked_rem(self.processors.len())?;
         self.processors.get(turn).copied()
+    }
+}
+
+/// Pins the present thread to its processor, if it has one, and makes its runtime.
+fn begin(processor: Option<usize>, everywhere: CpuSet) -> Result<Runtime, Failed> {
+    if let Some(processor) = processor {
+        sched_setaffinity(None, &only(processor)).map_err(|error| {
+            Failed::new(format!(
+                "runtime.affinity: cannot pin a thread to its processor: {}",
+                io::Error::from(error)
+            ))
+        })?;
+    }
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().on_thread_start(move || {
+        // Threads that wait for the resolver would inherit the processor of one
+        // that answers. Where this fails, they do.
+        let _ = sched_setaffinity(None, &everywhere);
+    });
+    builder.build().map_err(cannot_start)
+}
+
+/// Threads that run what they are given; dropped, they end, and what they run
+/// is dropped with them.
+#[derive(Debug, Default)]
+pub(super) struct Started {
+    /// Their runtimes.
+    runtimes: Vec<Handle>,
+    /// Tells each to end, and waits for it.
+    threads: Vec<(oneshot::Sender<()>, thread::JoinHandle<()>)>,
+}
+
+impl Started {
+    /// The runtimes of the threads, one each.
+    pub(super) fn runtimes(&self) -> Vec<Handle> {
+        self.runtimes.clone()
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let threads = self.threads.drain(..);
+        let ending: Vec<_> = threads
+            .map(|(stop, thread)| {
+                // Fails only if it has ended.
+                let _ = stop.send(());
+                thread
+            })
+            .collect();
+        for thread in ending {
+            // Fails only if it has panicked, which was told.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -148,7 +184,7 @@ mod tests {
             processors: vec![4, 2],
         };
         let turns: Vec<_> = (0..6).map(|index| workers.processor(index)).collect();
-        assert_eq!(turns, [Some(4), Some(2), Some(4), Some(2), Some(4), None]);
+        assert_eq!(turns, [4, 2, 4, 2, 4, 2].map(Some));
         let free = Workers {
             count: 2,
             processors: Vec::new(),
@@ -190,19 +226,44 @@ mod tests {
             count: 2,
             processors: vec![last],
         };
-        let runtime = workers.start().unwrap();
+        let started = workers.start().unwrap();
         let set = || {
             let set = sched_getaffinity(None).unwrap();
             let numbers = (0..=MAX_PROCESSOR).filter(|number| set.is_set(*number));
             numbers.collect::<BTreeSet<_>>()
         };
         let all = set();
-        let (answers, waits) = runtime.block_on(async move {
-            let answers = tokio::spawn(async move { (set(), tokio::task::spawn_blocking(set)) });
-            let (answers, waits) = answers.await.unwrap();
-            (answers, waits.await.unwrap())
-        });
-        assert_eq!(answers, BTreeSet::from([last]));
-        assert_eq!(waits, all);
+        let runtimes = started.runtimes();
+        assert_eq!(runtimes.len(), 2);
+        for runtime in runtimes {
+            let (sender, sets) = mpsc::channel();
+            runtime.spawn(async move {
+                let waits = tokio::task::spawn_blocking(set).await;
+                sender.send((set(), waits.unwrap())).unwrap();
+            });
+            let (answers, waits) = sets.recv().unwrap();
+            assert_eq!(answers, BTreeSet::from([last]));
+            assert_eq!(waits, all);
+        }
+    }
+
+    #[test]
+    fn what_threads_run_is_dropped_with_them() {
+        let workers = Workers {
+            count: 2,
+            processors: Vec::new(),
+        };
+        let started = workers.start().unwrap();
+        let (sender, ended) = mpsc::channel::<()>();
+        for runtime in started.runtimes() {
+            let sender = sender.clone();
+            runtime.spawn(async move {
+                let _held = sender;
+                std::future::pending::<()>().await;
+            });
+        }
+        drop(sender);
+        drop(started);
+        assert_eq!(ended.try_recv(), Err(mpsc::TryRecvError::Disconnected));
     }
 }

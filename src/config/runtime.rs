@@ -24,7 +24,8 @@ pub const MAX_BUSY_POLL: u32 = 10_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Runtime {
-    /// How many threads answer; if absent, as many as there are processors in
+    /// How many threads answer, each for the connections that are handed to it
+    /// in turn; if absent, as many as there are processors in
     /// `affinity`, or that the process may use.
     #[serde(deserialize_with = "text::optional_whole_number")]
     pub workers: Option<usize>,
@@ -32,7 +33,8 @@ pub struct Runtime {
     /// system moves them as it likes.
     pub affinity: Vec<usize>,
     /// How many microseconds a thread looks for more after what it has received
-    /// from a peer before it sleeps; 0: it sleeps at once.
+    /// from a peer before it sleeps; 0: it sleeps at once. Each looks for its own
+    /// connections only.
     #[serde(deserialize_with = "text::whole_number")]
     pub busy_poll: u32,
 }

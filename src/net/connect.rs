@@ -31,6 +31,7 @@ use super::peers::{Call, CallStatus};
 use super::sctp::{Association, Calling, SctpSocket, is_missing};
 use super::stream::Stream;
 use super::transport::{Ends, Transport};
+use super::workers::{Seat, Workers};
 use super::{Shared, seed};
 use crate::base::disconnect::DisconnectCause;
 use crate::base::watchdog::Random;
@@ -63,7 +64,7 @@ const JITTER_PART: u32 = 10;
 
 /// Calls all peers that the orders name, until they are to leave; returns once
 /// all calls are over.
-pub(super) async fn call_all(shared: Arc<Shared>) {
+pub(super) async fn call_all(shared: Arc<Shared>, workers: Arc<Workers>) {
     let mut orders = shared.directory.orders();
     let mut calls: Vec<(Arc<Call>, watch::Sender<Orders>)> = Vec::new();
     let mut tasks = JoinSet::new();
@@ -90,6 +91,7 @@ pub(super) async fn call_all(shared: Arc<Shared>) {
                 let (to_task, own) = watch::channel(now.clone());
                 let caller = Caller {
                     shared: Arc::clone(&shared),
+                    workers: Arc::clone(&workers),
                     call: Arc::clone(&call),
                     orders: own,
                     random: Random(seed()),
@@ -116,6 +118,8 @@ pub(super) async fn call_all(shared: Arc<Shared>) {
 struct Caller {
     /// What all connections share.
     shared: Arc<Shared>,
+    /// Who serves them.
+    workers: Arc<Workers>,
     /// Whom to call.
     call: Arc<Call>,
     /// What holds for this call.
@@ -164,15 +168,15 @@ impl Caller {
         let mut wanted = std::pin::pin!(wanted);
         loop {
             self.call.set(CallStatus::Connecting);
-            // An attempt that is under way is given up; a connection that is
-            // there leaves in order, as it has the same orders.
-            let ready = tokio::select! {
-                ready = self.connect() => ready,
-                () = &mut wanted => return,
+            let seat = self.workers.seat(self.shared.clock.now().uptime);
+            let attempt = seat.runtime().spawn(self.attempt(seat));
+            // Fails only if the runtime has ended.
+            let Ok((caller, attempt)) = attempt.await else {
+                return;
             };
-            let attempt = match ready {
-                Ok(connected) => self.converse(connected).await,
-                Err(attempt) => attempt,
+            self = caller;
+            let Some(attempt) = attempt else {
+                return;
             };
             if self.orders.borrow().leave.is_some() {
                 return;
@@ -189,6 +193,23 @@ impl Caller {
                 () = &mut wanted => return,
             }
         }
+    }
+
+    /// One attempt, which is a task of the worker that serves the connection;
+    /// `None` if it was given up.
+    async fn attempt(self, seat: Seat) -> (Self, Option<Attempt>) {
+        let mut orders = self.orders.clone();
+        // An attempt that is under way is given up; a connection that is there
+        // leaves in order, as it has the same orders.
+        let ready = tokio::select! {
+            ready = self.connect() => ready,
+            _ = orders.wait_for(|orders| orders.leave.is_some()) => return (self, None),
+        };
+        let attempt = match ready {
+            Ok(connected) => self.converse(connected, &seat).await,
+            Err(attempt) => attempt,
+        };
+        (self, Some(attempt))
     }
 
     /// Connects the transport, unless there is no room for the peer.
@@ -260,22 +281,24 @@ impl Caller {
     }
 
     /// Talks to the peer until the connection ends.
-    async fn converse(&self, connected: Connected) -> Attempt {
+    async fn converse(&self, connected: Connected, seat: &Seat) -> Attempt {
         match connected {
-            Connected::Tcp((stream, ends)) => self.converse_over(Stream::new(stream), ends).await,
+            Connected::Tcp((stream, ends)) => {
+                self.converse_over(Stream::new(stream), ends, seat).await
+            }
             Connected::Tls(connected) => {
                 let (stream, ends) = *connected;
-                self.converse_over(Stream::new(stream), ends).await
+                self.converse_over(Stream::new(stream), ends, seat).await
             }
             Connected::Sctp((socket, ends)) => {
                 let association = Association::new(socket, ends.remote, Arc::clone(&self.shared));
-                self.converse_over(association, ends).await
+                self.converse_over(association, ends, seat).await
             }
         }
     }
 
     /// The same over any transport.
-    async fn converse_over<T: Transport>(&self, transport: T, ends: Ends) -> Attempt {
+    async fn converse_over<T: Transport>(&self, transport: T, ends: Ends, seat: &Seat) -> Attempt {
         let Connect {
             origin_host,
             origin_realm,
@@ -292,7 +315,17 @@ impl Caller {
             call: Arc::clone(&self.call),
         };
         let orders = self.orders.clone();
-        match driver::drive(transport, ends, role, since, Arc::clone(shared), orders).await {
+        match driver::drive(
+            transport,
+            ends,
+            role,
+            since,
+            Arc::clone(shared),
+            orders,
+            seat,
+        )
+        .await
+        {
             Some(outcome) => Attempt::Over(outcome),
             None => Attempt::NoRoom,
         }

@@ -26,6 +26,7 @@ use super::spin::Spinner;
 use super::tls::CertifiedNames;
 use super::transport::{Ends, Received, Transport};
 use super::witness::Witness;
+use super::workers::Seat;
 use super::{Shared, host_address, seed};
 use crate::base::disconnect::DisconnectCause;
 use crate::base::peer::State;
@@ -82,7 +83,7 @@ pub(super) struct Outcome {
 
 /// Drives a connection from its first message, awaited since `since`, to its
 /// close. `None` if there is no place for a connection to the peer that was
-/// called.
+/// called. To be awaited by a task of the worker that it has a seat with.
 pub(super) async fn drive<T: Transport>(
     transport: T,
     ends: Ends,
@@ -90,10 +91,11 @@ pub(super) async fn drive<T: Transport>(
     since: Uptime,
     shared: Arc<Shared>,
     orders: watch::Receiver<Orders>,
+    seat: &Seat,
 ) -> Option<Outcome> {
     let _gauge = shared.counters.connection();
     let (inbox, commands) = mpsc::channel(COMMANDS);
-    let mut driver = Driver::new(transport, ends, &role, since, &shared, inbox);
+    let mut driver = Driver::new(transport, ends, &role, since, &shared, inbox, seat);
     if let Role::Called { callee, call } = role {
         driver.call(callee, call, since)?;
     }
@@ -168,6 +170,7 @@ impl<'a, T: Transport> Driver<'a, T> {
         since: Uptime,
         shared: &'a Arc<Shared>,
         inbox: mpsc::Sender<Command>,
+        seat: &'a Seat,
     ) -> Self {
         let addresses: Vec<_> = ends
             .local
@@ -201,7 +204,7 @@ impl<'a, T: Transport> Driver<'a, T> {
             connection,
             ended: false,
             burst: 0,
-            spinner: Spinner::new(&shared.spinning),
+            spinner: Spinner::new(seat.spinning()),
             stalled: None,
             tally: Tally::default(),
             id: CONNECTIONS.fetch_add(1, Ordering::Relaxed),

@@ -18,6 +18,7 @@ use super::sctp::SctpListener;
 use super::stream::Stream;
 use super::tls::Tls;
 use super::transport::{Ends, Transport};
+use super::workers::Workers;
 use super::{Listening, Shared, driver, host_address};
 use crate::config::{Endpoint, Transport as Kind};
 use crate::error::Failed;
@@ -151,6 +152,8 @@ fn explain(error: &io::Error, address: SocketAddr) -> String {
 pub(super) struct Door {
     /// What all connections share.
     pub(super) shared: Arc<Shared>,
+    /// Who serves them.
+    pub(super) workers: Arc<Workers>,
     /// One permit for each connection that may be there at once.
     pub(super) connections: Arc<Semaphore>,
     /// What holds for all connections.
@@ -195,6 +198,14 @@ impl Door {
                 return;
             }
         };
+        // Of no runtime until its worker has it.
+        let stream = match stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!("{remote}: cannot hand the socket over: {error}");
+                return;
+            }
+        };
         let ends = Ends {
             kind: Kind::Tcp,
             local,
@@ -202,7 +213,11 @@ impl Door {
             certified: None,
         };
         match tls {
-            None => self.serve(Stream::new(stream), ends, permit),
+            None => self.serve(
+                || TcpStream::from_std(stream).map(Stream::new),
+                ends,
+                permit,
+            ),
             Some(tls) => self.secure(stream, ends, Arc::clone(tls), permit),
         }
     }
@@ -211,7 +226,7 @@ impl Door {
     /// The time for that is part of the time until the capabilities exchange.
     fn secure(
         &self,
-        stream: TcpStream,
+        stream: std::net::TcpStream,
         mut ends: Ends,
         tls: Arc<Tls>,
         permit: OwnedSemaphorePermit,
@@ -220,7 +235,13 @@ impl Door {
             shared, mut orders, ..
         } = self.clone();
         let since = shared.clock.now().uptime;
-        tokio::spawn(async move {
+        let seat = self.workers.seat(since);
+        seat.runtime().spawn(async move {
+            let remote = ends.remote;
+            let stream = match TcpStream::from_std(stream) {
+                Ok(stream) => stream,
+                Err(error) => return not_taken(remote, &error),
+            };
             let gauge = shared.counters.connection();
             let limit = shared.node.limits().handshake;
             let accepted = tokio::select! {
@@ -233,7 +254,7 @@ impl Door {
                     ends.kind = Kind::Tls;
                     ends.certified = accepted.names;
                     let stream = Stream::new(TlsStream::from(accepted.stream));
-                    driver::drive(stream, ends, Role::Accepted, since, shared, orders).await;
+                    driver::drive(stream, ends, Role::Accepted, since, shared, orders, &seat).await;
                     drop(permit);
                     return;
                 }
@@ -244,7 +265,6 @@ impl Door {
                 failed_handshakes: 1,
                 ..Tally::default()
             });
-            let remote = ends.remote;
             shared
                 .throttle
                 .warn("tls", || format!("{remote}: no TLS with it: {why}"));
@@ -283,20 +303,34 @@ impl Door {
         permit
     }
 
-    /// Starts the task of a connection, which holds its permit to the end.
+    /// Starts the task of a connection, which takes the transport over into its
+    /// runtime and holds the permit to the end.
     pub(super) fn serve<T: Transport + 'static>(
         &self,
-        transport: T,
+        take_over: impl FnOnce() -> io::Result<T> + Send + 'static,
         ends: Ends,
         permit: OwnedSemaphorePermit,
     ) {
         let Self { shared, orders, .. } = self.clone();
         let since = shared.clock.now().uptime;
-        tokio::spawn(async move {
-            driver::drive(transport, ends, Role::Accepted, since, shared, orders).await;
+        let seat = self.workers.seat(since);
+        seat.runtime().spawn(async move {
+            match take_over() {
+                Ok(transport) => {
+                    let role = Role::Accepted;
+                    driver::drive(transport, ends, role, since, shared, orders, &seat).await;
+                }
+                Err(error) => not_taken(ends.remote, &error),
+            }
             drop(permit);
         });
     }
+}
+
+/// Tells of a connection that its worker could not take over: the kernel has no
+/// memory for it.
+fn not_taken(remote: SocketAddr, error: &io::Error) {
+    tracing::warn!("{remote}: cannot serve the connection: {error}");
 }
 
 /// Whether an error of `accept` concerns only the connection that was to be

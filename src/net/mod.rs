@@ -10,6 +10,9 @@
 //! connect ── calls peers, and calls again ──────────────┘
 //! ```
 //!
+//! The runtime that a server is run on listens, accepts and decides whom to
+//! call. Connections are tasks of the workers, which can be other runtimes.
+//!
 //! A connection is one task that reads, answers and writes; it shares nothing
 //! with others but the register (lock-free), counters (atomic) and the
 //! directory (touched at its beginning and end only). A peer that is slow,
@@ -29,6 +32,7 @@ mod throttle;
 pub mod tls;
 mod transport;
 mod witness;
+mod workers;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -51,9 +55,9 @@ pub use self::peers::{CallRow, ConnectionRow, Direction, LinkState, PeerRow, Pee
 
 use self::directory::{Directory, Orders};
 use self::listener::{Acceptor, Door, Listener};
-use self::spin::Spinning;
 use self::throttle::{Sampler, Throttle};
 use self::tls::Tls;
+use self::workers::Workers;
 
 /// Both clocks, as one thing to ask for the time.
 #[derive(Clone, Copy, Debug)]
@@ -117,8 +121,6 @@ struct Shared {
     sctp: sctp::Calling,
     /// How long a peer may leave its answers unread.
     write_timeout: Duration,
-    /// Who looks for requests instead of sleeping.
-    spinning: Spinning,
     /// Whether the log may have IMEIs and IMSIs in full.
     show_identities: bool,
     /// Keeps strangers from filling the log.
@@ -136,6 +138,10 @@ pub struct Server {
     listeners: Vec<Listener>,
     /// What is not listened on, as the kernel has no SCTP.
     without_sctp: Vec<Endpoint>,
+    /// Who serves the connections.
+    workers: Workers,
+    /// How long they look for requests instead of sleeping.
+    busy_poll: Duration,
     /// One permit for each connection that may be there at once.
     connections: Arc<Semaphore>,
     /// How many permits there are.
@@ -184,7 +190,6 @@ impl Server {
             leave: None,
         };
         let directory = Directory::new(&node.settings().origin_host, orders);
-        let threads = Handle::current().metrics().num_workers();
         let shared = Shared {
             node,
             register,
@@ -197,7 +202,6 @@ impl Server {
                 listeners.iter().map(|listener| &listener.listening),
             ),
             write_timeout: config.diameter.write_timeout,
-            spinning: Spinning::new(config.runtime.busy_poll(), threads),
             show_identities: config.log.show_identities,
             throttle: Throttle::default(),
             shadow_samples: Sampler::default(),
@@ -206,6 +210,8 @@ impl Server {
             shared: Arc::new(shared),
             listeners,
             without_sctp,
+            workers: Workers::new(Vec::new(), config.runtime.busy_poll()),
+            busy_poll: config.runtime.busy_poll(),
             connections: Arc::new(Semaphore::new(config.diameter.max_connections)),
             connections_max,
         })
@@ -237,12 +243,23 @@ impl Server {
         }
     }
 
+    /// Has connections served by these runtimes, each with one thread of its
+    /// own, instead of the one that the server was bound on. That one accepts
+    /// them, and hands them out evenly.
+    #[must_use]
+    pub fn served_by(self, runtimes: Vec<Handle>) -> Self {
+        let workers = Workers::new(runtimes, self.busy_poll);
+        Self { workers, ..self }
+    }
+
     /// Accepts and serves connections, and calls peers, until `shutdown` is done; then sends
     /// every peer a DPR with cause REBOOTING, answers what is still coming in,
     /// and returns once all connections are closed or the drain time is over.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let workers = Arc::new(self.workers);
         let door = Door {
             shared: Arc::clone(&self.shared),
+            workers: Arc::clone(&workers),
             connections: Arc::clone(&self.connections),
             orders: self.shared.directory.orders(),
         };
@@ -252,7 +269,7 @@ impl Server {
             .map(|listener| tokio::spawn(door.clone().open(listener)))
             .collect();
         drop(door);
-        let calling = tokio::spawn(connect::call_all(Arc::clone(&self.shared)));
+        let calling = tokio::spawn(connect::call_all(Arc::clone(&self.shared), workers));
         shutdown.await;
         for task in &accepting {
             task.abort();

@@ -10,7 +10,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Context;
 use std::time::Duration;
 
@@ -18,22 +18,22 @@ use tokio::task::yield_now;
 
 use crate::time::Uptime;
 
-/// Who may spin, and for how long.
+/// Who of a thread's connections may spin, and for how long.
 #[derive(Debug)]
 pub(super) struct Spinning {
     /// How long after what was received last; zero: not at all.
     span: Duration,
-    /// How many connections may still begin to.
-    left: AtomicUsize,
+    /// Whether a connection does.
+    taken: AtomicBool,
 }
 
 impl Spinning {
-    /// As many connections as there are threads may spin, each for `span` after
-    /// what it has received: more would take turns on the same threads.
-    pub(super) const fn new(span: Duration, threads: usize) -> Self {
+    /// One connection of a thread at a time may spin, for `span` after what it
+    /// has received: more would only take turns, and it looks for all of them.
+    pub(super) const fn new(span: Duration) -> Self {
         Self {
             span,
-            left: AtomicUsize::new(threads),
+            taken: AtomicBool::new(false),
         }
     }
 
@@ -42,14 +42,10 @@ impl Spinning {
         !self.span.is_zero()
     }
 
-    /// Leave to spin from now on; `None` if enough others do.
+    /// Leave to spin from now on; `None` if another does.
     fn begin(&self) -> Option<Spin<'_>> {
-        self.left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(1)
-            })
-            .ok()?;
-        Some(Spin(self))
+        let taken = self.taken.swap(true, Ordering::Relaxed);
+        (!taken).then(|| Spin(self))
     }
 }
 
@@ -59,7 +55,7 @@ struct Spin<'a>(&'a Spinning);
 
 impl Drop for Spin<'_> {
     fn drop(&mut self) {
-        self.0.left.fetch_add(1, Ordering::Relaxed);
+        self.0.taken.store(false, Ordering::Relaxed);
     }
 }
 
@@ -144,7 +140,7 @@ mod tests {
 
     #[test]
     fn it_lasts_as_long_as_configured_after_the_last_octets() {
-        let all = Spinning::new(Duration::from_micros(50), 1);
+        let all = Spinning::new(Duration::from_micros(50));
         let mut spinner = Spinner::new(&all);
         assert!(!spins(&mut spinner, 0), "nothing was received");
         spinner.received(|| at(100));
@@ -157,9 +153,9 @@ mod tests {
     }
 
     #[test]
-    fn no_more_spin_than_there_are_threads() {
-        let all = Spinning::new(Duration::from_micros(50), 2);
-        let mut spinners: Vec<_> = (0..3).map(|_| Spinner::new(&all)).collect();
+    fn one_of_a_thread_spins_at_a_time() {
+        let all = Spinning::new(Duration::from_micros(50));
+        let mut spinners: Vec<_> = (0..2).map(|_| Spinner::new(&all)).collect();
         for spinner in &mut spinners {
             spinner.received(|| at(0));
         }
@@ -167,11 +163,11 @@ mod tests {
             let spinning = spinners.iter_mut().map(|spinner| spins(spinner, 10));
             spinning.collect::<Vec<_>>()
         };
-        assert_eq!(spinning(&mut spinners), [true, true, false]);
-        // The one that ends, or whose time is over, leaves its place.
+        assert_eq!(spinning(&mut spinners), [true, false]);
+        // The one that ends, or whose time is over, leaves it to the next.
         drop(spinners.remove(0));
-        spinners[1].received(|| at(0));
-        assert_eq!(spinning(&mut spinners), [true, true]);
+        spinners[0].received(|| at(0));
+        assert_eq!(spinning(&mut spinners), [true]);
         assert!(!spins(&mut spinners[0], 60));
         let mut next = Spinner::new(&all);
         next.received(|| at(60));
@@ -180,7 +176,7 @@ mod tests {
 
     #[test]
     fn none_without_time_for_it() {
-        let all = Spinning::new(Duration::ZERO, 8);
+        let all = Spinning::new(Duration::ZERO);
         let mut spinner = Spinner::new(&all);
         spinner.received(|| panic!("asked for the time"));
         assert!(!spins(&mut spinner, 0));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -34,6 +35,35 @@ pub(crate) const KNOWN: [(&str, Option<u32>); 5] = [
     ("35349006987331", None),
 ];
 
+/// Runtimes that serve connections, with a thread each.
+pub(crate) struct Workers(Vec<Runtime>);
+
+impl Workers {
+    /// So many of them, whose threads have this name.
+    pub(crate) fn start(name: &str, count: usize) -> Self {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(1).thread_name(name).enable_all();
+        Self((0..count).map(|_| builder.build().unwrap()).collect())
+    }
+
+    /// To give them tasks.
+    pub(crate) fn handles(&self) -> Vec<Handle> {
+        self.0
+            .iter()
+            .map(|runtime| runtime.handle().clone())
+            .collect()
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        for runtime in self.0.drain(..) {
+            // Waiting for them is not allowed in tasks.
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// A running server.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
@@ -48,8 +78,13 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     /// Starts the built-in configuration on a free port, with `change` made
-    /// to it.
+    /// to it. Two workers serve the connections.
     pub(crate) async fn start(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(Workers::start("worker", 2), change).await
+    }
+
+    /// The same with these workers.
+    pub(crate) async fn start_on(workers: Workers, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.diameter.listen = vec!["tcp://127.0.0.1:0".parse().unwrap()];
         change(&mut config);
@@ -59,7 +94,8 @@ impl TestServer {
         let node = Arc::new(serve::node(&config));
         let server = Server::bind(&config, node, Arc::clone(&register), Arc::clone(&counters))
             .await
-            .unwrap();
+            .unwrap()
+            .served_by(workers.handles());
         let addresses = server
             .listening()
             .filter_map(Listening::address)
@@ -67,9 +103,13 @@ impl TestServer {
         let peers = server.peers();
         let tls = server.tls().cloned();
         let (stop, stopped) = oneshot::channel::<()>();
-        let running = tokio::spawn(server.run(async {
-            let _ = stopped.await;
-        }));
+        let running = tokio::spawn(async move {
+            let _workers = workers;
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            server.run(stopped).await;
+        });
         Self {
             address: addresses[0],
             addresses,

@@ -9,6 +9,7 @@ mod peers;
 mod reload;
 mod spin;
 mod tls;
+mod workers;
 
 use std::time::Duration;
 
@@ -586,7 +587,8 @@ fn peers_that_never_pause_leave_turns_for_others() {
         .enable_all()
         .build()
         .unwrap();
-    let server = runtime.block_on(TestServer::start(|_| {}));
+    let workers = Workers::start("worker", 1);
+    let server = runtime.block_on(TestServer::start_on(workers, |_| {}));
     let connect = |name: &str| {
         let mut stream = std::net::TcpStream::connect(server.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -16,17 +16,16 @@ use crate::harness::*;
 /// How long a client pauses between requests: much less than a server spins.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// A runtime with so many threads of this name.
-fn runtime(name: &str, threads: usize) -> Runtime {
+/// A runtime that accepts.
+fn runtime() -> Runtime {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(threads).thread_name(name);
-    builder.enable_all().build().unwrap()
+    builder.worker_threads(1).enable_all().build().unwrap()
 }
 
 /// A server that spins for as long as can be configured, which is more than
 /// enough to hold others up.
-fn spinning(runtime: &Runtime) -> TestServer {
-    runtime.block_on(TestServer::start(|config| {
+fn spinning(runtime: &Runtime, workers: Workers) -> TestServer {
+    runtime.block_on(TestServer::start_on(workers, |config| {
         config.runtime.busy_poll = MAX_BUSY_POLL;
         config.diameter.handshake_timeout = Duration::from_millis(300);
     }))
@@ -111,8 +110,8 @@ impl Asking {
 #[test]
 fn who_spins_leaves_turns_to_others_to_newcomers_and_to_timers() {
     for threads in [1, 2] {
-        let runtime = runtime("spin-turns", threads);
-        let server = spinning(&runtime);
+        let runtime = runtime();
+        let server = spinning(&runtime, Workers::start("spin-turns", threads));
         let asking = Asking::begin(&server, 3);
         let mut silent = TcpStream::connect(server.address).unwrap();
         silent.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -129,8 +128,8 @@ fn who_spins_leaves_turns_to_others_to_newcomers_and_to_timers() {
 
 #[test]
 fn who_spins_is_told_to_leave() {
-    let runtime = runtime("spin-leave", 1);
-    let server = spinning(&runtime);
+    let runtime = runtime();
+    let server = spinning(&runtime, Workers::start("spin-leave", 1));
     let mut stream = open(&server, "mme.localdomain");
     assert!(ask(&mut stream));
     let running = server.stop();
@@ -174,8 +173,9 @@ fn processor_time(name: &str) -> Duration {
 #[test]
 fn the_processor_is_kept_while_a_peer_is_asking_and_then_left() {
     let spent = |name: &str, busy_poll| {
-        let runtime = runtime(name, 1);
-        let start = TestServer::start(|config| config.runtime.busy_poll = busy_poll);
+        let runtime = runtime();
+        let workers = Workers::start(name, 1);
+        let start = TestServer::start_on(workers, |config| config.runtime.busy_poll = busy_poll);
         let server = runtime.block_on(start);
         let mut stream = open(&server, "mme.localdomain");
         let before = processor_time(name);

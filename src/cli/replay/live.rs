@@ -11,8 +11,8 @@ use super::recording::{Exchange, Recording, identity, is_base_request, number, v
 use super::{Reply, Silence};
 use crate::base::node::{Limits, NodeSettings};
 use crate::base::{Answer, Envelope, Node};
-use crate::cli::complete;
 use crate::cli::transport::TransportArgs;
+use crate::cli::{complete, runtime};
 use crate::error::Failed;
 use crate::net::client::{Client, ClientError};
 use crate::wire::{CommandCode, DEFAULT_MESSAGE_LEN_MAX, Message, ResultCode, dictionary};
@@ -40,10 +40,7 @@ pub(super) fn replay(
     peer: &str,
     transport: &TransportArgs,
 ) -> Result<Vec<Reply>, Failed> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failed::new(format!("cannot start: {error}")))?;
+    let runtime = runtime()?;
     let address = transport.address(peer);
     complete(runtime, replay_flows(recording, &address, transport))
 }

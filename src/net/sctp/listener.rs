@@ -161,7 +161,8 @@ impl Door {
             remote,
             certified: None,
         };
-        let association = Association::new(socket, remote, Arc::clone(&self.shared));
-        self.serve(association, ends, permit);
+        let (socket, shared) = (socket.detach(), Arc::clone(&self.shared));
+        let take_over = move || Ok(Association::new(socket.attach()?, remote, shared));
+        self.serve(take_over, ends, permit);
     }
 }

@@ -27,6 +27,6 @@ pub use self::batch::ReceiveBuffer;
 pub use self::layout::{Notification, PathState};
 pub(super) use self::listener::{Calling, bind};
 pub use self::socket::{
-    DIAMETER_PPID, Parcel, Received, SctpListener, SctpOptions, SctpSocket, is_available,
-    is_missing,
+    DIAMETER_PPID, DetachedSocket, Parcel, Received, SctpListener, SctpOptions, SctpSocket,
+    is_available, is_missing,
 };

@@ -275,6 +275,25 @@ pub struct SctpSocket {
     notifying: AtomicBool,
 }
 
+/// An association of no runtime, of which nothing was received yet.
+#[derive(Debug)]
+pub struct DetachedSocket(Socket);
+
+impl DetachedSocket {
+    /// Gives it to the present runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the association is gone.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn attach(self) -> io::Result<SctpSocket> {
+        SctpSocket::of(self.0)
+    }
+}
+
 /// Something that was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received<'a> {
@@ -370,6 +389,12 @@ impl SctpSocket {
             association: status.association,
             notifying: AtomicBool::new(false),
         })
+    }
+
+    /// Takes a new association off its runtime, for another one.
+    #[must_use]
+    pub fn detach(self) -> DetachedSocket {
+        DetachedSocket(self.fd.into_inner())
     }
 
     /// How many streams there are to the peer, counted from 0.
