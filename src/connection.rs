@@ -5,7 +5,7 @@
 //!
 //! 1. [`handle_input`](Connection::handle_input) with whatever was received,
 //!    and remove what it consumed; or, where the transport keeps boundaries,
-//!    [`handle_message`](Connection::handle_message).
+//!    [`handle_messages`](Connection::handle_messages).
 //! 2. Send what was appended to `out`.
 //! 3. If [`claim`](Connection::claim) shows a peer, find out whether it may
 //!    have this connection, say so with
@@ -344,24 +344,49 @@ impl Connection {
         let mut rest = input;
         while let Deframed::Message(message) = deframe(rest, limit) {
             rest = rest.get(message.len()..).unwrap_or_default();
-            let received = self.read(message);
-            if let Some(inquiry) = received.inquiry() {
-                rulebook.prefetch_start(inquiry);
-            }
+            let received = self.read_ahead(message, rulebook);
             if batch.try_push(received).is_err() || batch.is_full() {
                 break;
             }
         }
+        let mut consumed = 0usize;
+        self.handle_read(now, &batch, rulebook, out, observer, |received, _| {
+            consumed = consumed.saturating_add(received.message().len());
+        });
+        consumed
+    }
+
+    /// Reads a message of several, and has the memory fetched that its answer
+    /// will need while the next one is read.
+    #[inline(always)]
+    fn read_ahead<'a>(&mut self, message: Message<'a>, rulebook: &Rulebook) -> Received<'a> {
+        let received = self.read(message);
+        if let Some(inquiry) = received.inquiry() {
+            rulebook.prefetch_start(inquiry);
+        }
+        received
+    }
+
+    /// Handles messages that were read, one after the other; `handled` is told
+    /// each that is done with, and how long `out` is after it.
+    #[inline(always)]
+    fn handle_read(
+        &mut self,
+        now: Now,
+        batch: &[Received<'_>],
+        rulebook: &Rulebook,
+        out: &mut BytesMut,
+        observer: &mut impl Observer,
+        mut handled: impl FnMut(&Received<'_>, usize),
+    ) {
         rulebook.prefetch_next(batch.iter().filter_map(Received::inquiry));
         self.heard(now.uptime);
-        let mut consumed = 0usize;
-        for received in &batch {
+        for received in batch {
             if !(self.takes_more(out) && self.on_message(now, received, rulebook, out, observer)) {
                 break;
             }
-            consumed = consumed.saturating_add(received.message().len());
+            handled(received, out.len());
         }
-        consumed
     }
 
     /// Handles one message; returns whether it is done with.
@@ -386,27 +411,48 @@ impl Connection {
             && out.len() < self.node.limits().output_len_max
     }
 
-    /// Handles one user message of a transport that keeps boundaries. Returns
-    /// whether it was taken; if not, it must be handed in again once the claim
-    /// is resolved.
-    pub fn handle_message(
+    /// Handles the first of these user messages of a transport that keeps
+    /// boundaries, up to [`BATCH`], one after the other, having read all of them
+    /// before. Returns for each that is done with, how long `out` was after its
+    /// answer; the others are to be handed in again, once there is room in
+    /// `out` or the claim is resolved.
+    #[inline(never)]
+    pub fn handle_messages<'m>(
         &mut self,
         now: Now,
-        received: &[u8],
+        received: impl IntoIterator<Item = &'m [u8]>,
         rulebook: &Rulebook,
         out: &mut BytesMut,
         observer: &mut impl Observer,
-    ) -> bool {
-        if self.ending.is_some() || self.claim().is_some() {
-            return self.ending.is_some();
+    ) -> ArrayVec<usize, BATCH> {
+        let mut handled = ArrayVec::new();
+        if !self.takes_more(out) {
+            return handled;
         }
-        match frame::whole(received, self.node.limits().message_len_max) {
-            Ok(message) => self.handle_one(now, message, rulebook, out, observer),
-            Err(broken) => {
-                self.step(Event::Broken, EndReason::Broken(broken));
-                true
+        let limit = self.node.limits().message_len_max;
+        let mut batch = ArrayVec::<_, BATCH>::new();
+        let mut broken = None;
+        for octets in received.into_iter().take(BATCH) {
+            match frame::whole(octets, limit) {
+                Ok(message) => {
+                    // There is room, as no more are asked for.
+                    let _ = batch.try_push(self.read_ahead(message, rulebook));
+                }
+                Err(found) => {
+                    broken = Some(found);
+                    break;
+                }
             }
         }
+        self.handle_read(now, &batch, rulebook, out, observer, |_, end| {
+            let _ = handled.try_push(end);
+        });
+        let is_turn = handled.len() == batch.len() && self.takes_more(out);
+        if let Some(broken) = broken.filter(|_| is_turn) {
+            self.step(Event::Broken, EndReason::Broken(broken));
+            let _ = handled.try_push(out.len());
+        }
+        handled
     }
 
     /// Handles the passing of time.

@@ -212,27 +212,67 @@ fn many_at_once_are_answered_as_one_by_one() {
                 one_by_one.connection.traffic()
             );
         }
+        // The same as user messages, as many of them as had come.
+        let mut at_once = Bench::with(limits).opened();
+        let mut answers = Vec::new();
+        let (mut done, mut come) = (0, 0);
+        while at_once.connection.ending().is_none() && done < messages.len() {
+            come = messages.len().min(come + 1 + next(70) as usize);
+            let ends = hand_in(&mut at_once, &messages[done..come]);
+            // Each answer stands before the end of its own request's.
+            let mut begin = 0;
+            for (message, end) in messages[done..].iter().zip(&ends) {
+                let own = Read::stream(&at_once.out[begin..*end]);
+                assert!(own.len() <= 1);
+                for answer in &own {
+                    assert_eq!(answer[12..16], message[12..16], "Hop-by-Hop Identifier");
+                }
+                begin = *end;
+            }
+            assert_eq!(begin, at_once.out.len());
+            done += ends.len();
+            answers.extend(at_once.taken());
+        }
+        assert_eq!(answers, expected);
+        assert_eq!(at_once.connection.state(), one_by_one.connection.state());
+        assert_eq!(at_once.connection.ending(), one_by_one.connection.ending());
+        assert_eq!(
+            at_once.connection.traffic(),
+            one_by_one.connection.traffic()
+        );
     }
+}
+
+/// Hands user messages in, once; how long what is to be sent was after each
+/// that is done with.
+fn hand_in(bench: &mut Bench, messages: &[Vec<u8>]) -> Vec<usize> {
+    let messages = messages.iter().map(Vec::as_slice);
+    let (now, rulebook, out) = (bench.now, &bench.rulebook, &mut bench.out);
+    let ends = bench
+        .connection
+        .handle_messages(now, messages, rulebook, out, &mut ());
+    ends.to_vec()
 }
 
 #[test]
 fn user_messages_are_answered_like_a_stream() {
-    let mut bench = Bench::accepted();
-    for message in conversation() {
-        while !bench.connection.handle_message(
-            bench.now,
-            &message,
-            &bench.rulebook,
-            &mut bench.out,
-            &mut (),
-        ) {
-            assert!(bench.connection.claim().is_some(), "only a claim waits");
-            bench.connection.resolve_claim(Decision::Granted);
-        }
-    }
     let (stream, state) = play(usize::MAX);
-    assert_eq!(bench.out.to_vec(), stream);
-    assert_eq!(bench.connection.state(), state);
+    for at_once in 1..=conversation().len() {
+        let mut bench = Bench::accepted();
+        for messages in conversation().chunks(at_once) {
+            let mut done = 0;
+            while done < messages.len() {
+                let handled = hand_in(&mut bench, &messages[done..]).len();
+                if handled == 0 {
+                    assert!(bench.connection.claim().is_some(), "only a claim waits");
+                    bench.connection.resolve_claim(Decision::Granted);
+                }
+                done += handled;
+            }
+        }
+        assert_eq!(bench.out.to_vec(), stream);
+        assert_eq!(bench.connection.state(), state);
+    }
 }
 
 #[test]
@@ -247,14 +287,8 @@ fn a_user_message_holds_exactly_one_message() {
     ];
     for message in cases {
         let mut bench = Bench::open();
-        let taken = bench.connection.handle_message(
-            bench.now,
-            &message,
-            &bench.rulebook,
-            &mut bench.out,
-            &mut (),
-        );
-        assert!(taken, "there is no use in handing it in again");
+        let ends = hand_in(&mut bench, &[message]);
+        assert_eq!(ends, [0], "there is no use in handing it in again");
         assert!(bench.taken().is_empty());
         let ending = bench.connection.ending().expect("an end");
         assert!(ending.abort, "{ending:?}");

@@ -92,7 +92,10 @@ fn feed(
         let bytes = message.bytes.as_slice();
         let taken = match message.transport {
             Transport::Tcp => connection.handle_input(now, bytes, rulebook, out, observer) > 0,
-            Transport::Sctp => connection.handle_message(now, bytes, rulebook, out, observer),
+            Transport::Sctp => {
+                let handled = connection.handle_messages(now, [bytes], rulebook, out, observer);
+                !handled.is_empty()
+            }
         };
         if taken || connection.claim().is_none() {
             return;

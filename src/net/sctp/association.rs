@@ -148,27 +148,25 @@ impl Transport for Association {
         observer: &mut impl Observer,
     ) -> bool {
         let streams = self.socket.as_ref().map_or(1, SctpSocket::streams_out);
-        let limit = self.shared.node.limits().output_len_max;
-        while connection.ending().is_none() && self.outbox.len() < limit {
-            let Some((message, stream)) = self.inbox.first() else {
-                break;
-            };
-            let out = self.outbox.octets();
-            let taken = connection.handle_message(now, message, rulebook, out, observer);
-            // On the stream of the request, or on one that there is.
-            let stream = if stream < streams { stream } else { OWN_STREAM };
-            self.outbox.seal(stream);
-            if !taken {
-                break;
+        let Self { inbox, outbox, .. } = self;
+        loop {
+            let messages = inbox.messages();
+            let out = outbox.octets();
+            let handled = connection.handle_messages(now, messages, rulebook, out, observer);
+            if handled.is_empty() {
+                return false;
             }
-            self.inbox.pop();
+            for end in handled {
+                // On the stream of the request, or on one that there is.
+                let stream = inbox.pop().filter(|stream| *stream < streams);
+                outbox.seal(end, stream.unwrap_or(OWN_STREAM));
+            }
         }
-        false
     }
 
     fn compose(&mut self, compose: impl FnOnce(&mut BytesMut)) {
         compose(self.outbox.octets());
-        self.outbox.seal(OWN_STREAM);
+        self.outbox.seal(self.outbox.len(), OWN_STREAM);
     }
 
     fn backlog(&self) -> usize {

@@ -51,17 +51,21 @@ impl Inbox {
         self.overlong = false;
     }
 
-    /// The first message and its stream.
-    pub(super) fn first(&self) -> Option<(&[u8], u16)> {
-        let (len, stream) = *self.messages.front()?;
-        Some((self.octets.get(..len)?, stream))
+    /// The whole messages.
+    pub(super) fn messages(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.octets[..];
+        self.messages.iter().map_while(move |(len, _)| {
+            let (message, behind) = rest.split_at_checked(*len)?;
+            rest = behind;
+            Some(message)
+        })
     }
 
-    /// Removes the first message.
-    pub(super) fn pop(&mut self) {
-        if let Some((len, _)) = self.messages.pop_front() {
-            self.octets.advance(len);
-        }
+    /// Removes the first message; returns its stream.
+    pub(super) fn pop(&mut self) -> Option<u16> {
+        let (len, stream) = self.messages.pop_front()?;
+        self.octets.advance(len);
+        Some(stream)
     }
 
     /// Octets of whole messages.
@@ -97,17 +101,18 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Where to append whole messages.
+    /// Where to append whole messages; what is in it is not to be changed.
     pub(super) const fn octets(&mut self) -> &mut BytesMut {
         &mut self.octets
     }
 
-    /// Takes what was appended since for messages to be sent on `stream`. Each
-    /// Diameter message must be one user message, so they are taken apart.
-    pub(super) fn seal(&mut self, stream: u16) {
+    /// Takes what was appended since, up to where `octets` had the length `end`,
+    /// for messages to be sent on `stream`. Each Diameter message must be one
+    /// user message, so they are taken apart.
+    pub(super) fn seal(&mut self, end: usize, stream: u16) {
         while let Some(rest) = self
             .octets
-            .get(self.sealed..)
+            .get(self.sealed..end)
             .filter(|rest| !rest.is_empty())
         {
             let len = match deframe(rest, usize::MAX) {
@@ -184,17 +189,25 @@ mod tests {
         message
     }
 
+    /// The whole messages.
+    fn messages(inbox: &Inbox) -> Vec<&str> {
+        let messages = inbox.messages().map(std::str::from_utf8);
+        messages.map(Result::unwrap).collect()
+    }
+
     #[test]
     fn parts_make_a_message() {
         let mut inbox = Inbox::default();
         inbox.push(b"one", 3, true, 100);
         inbox.push(b"tw", 5, false, 100);
-        assert_eq!((inbox.first(), inbox.whole()), (Some((&b"one"[..], 3)), 3));
+        assert_eq!((messages(&inbox), inbox.whole()), (vec!["one"], 3));
         inbox.push(b"o", 5, true, 100);
-        inbox.pop();
-        assert_eq!(inbox.first(), Some((&b"two"[..], 5)));
-        inbox.pop();
-        assert_eq!((inbox.first(), inbox.whole()), (None, 0));
+        assert_eq!((messages(&inbox), inbox.whole()), (vec!["one", "two"], 6));
+        assert_eq!(inbox.pop(), Some(3));
+        assert_eq!(messages(&inbox), ["two"]);
+        assert_eq!(inbox.pop(), Some(5));
+        assert_eq!((messages(&inbox), inbox.whole()), (vec![], 0));
+        assert_eq!(inbox.pop(), None);
     }
 
     #[test]
@@ -204,8 +217,7 @@ mod tests {
         inbox.push(b"tw", 0, false, 100);
         inbox.drop_partial();
         inbox.push(b"three", 0, true, 100);
-        inbox.pop();
-        assert_eq!(inbox.first(), Some((&b"three"[..], 0)));
+        assert_eq!(messages(&inbox), ["one", "three"]);
     }
 
     #[test]
@@ -219,7 +231,7 @@ mod tests {
         inbox.push(&[0; 10], 0, true, 25);
         inbox.push(b"next", 0, true, 25);
         inbox.pop();
-        assert_eq!(inbox.first(), Some((&b"next"[..], 0)));
+        assert_eq!(messages(&inbox), ["next"]);
     }
 
     #[test]
@@ -227,9 +239,10 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.octets().extend_from_slice(&message(20));
         outbox.octets().extend_from_slice(&message(24));
-        outbox.seal(7);
         outbox.octets().extend_from_slice(&message(28));
-        outbox.seal(0);
+        outbox.seal(44, 7);
+        outbox.seal(44, 9);
+        outbox.seal(72, 0);
         let mut parcels = [Parcel::EMPTY; 4];
         assert_eq!(outbox.fill(&mut parcels), 3);
         let shape = |parcel: &Parcel<'_>| (parcel.octets.len(), parcel.stream, parcel.ppid);
