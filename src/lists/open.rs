@@ -28,7 +28,7 @@ pub(crate) fn read(
         ListFormat::GsmaTac | ListFormat::OsmocomTac => models(format, parts, feed),
         ListFormat::Csv if feed.target == Target::Models => models(format, parts, feed),
         ListFormat::Csv => each(
-            &mut |source, file, feed| house::read(&mut source.reader, file, feed),
+            &mut |source, file, feed| house::read_source(source, file, feed),
             feed,
         ),
         ListFormat::Pyhss => each(

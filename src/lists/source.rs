@@ -15,7 +15,7 @@ use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::archive::{self, Member};
-use super::tap::{Meter, Tap};
+use super::tap::{Hasher, Meter, Tap};
 use crate::compile::Progress;
 
 /// Bytes read from a file, and decompressed, at a time.
@@ -231,6 +231,8 @@ pub(crate) struct Source {
     before: Stamp,
     /// What has been read of it.
     meter: Meter,
+    /// Whether its text is all there is of it: it is not compressed.
+    is_plain: bool,
     /// Its text.
     pub(crate) reader: BufReader<Box<dyn Read + Send>>,
 }
@@ -266,6 +268,7 @@ impl Source {
                 file,
                 before: *stamp,
                 meter: Meter::default(),
+                is_plain: false,
                 reader: BufReader::with_capacity(BUFFER, reader),
             });
         }
@@ -294,6 +297,7 @@ impl Source {
             file,
             before,
             meter,
+            is_plain: !matches!(suffix, Some("gz" | "zst")),
             reader: BufReader::with_capacity(BUFFER, reader),
         })
     }
@@ -302,6 +306,15 @@ impl Source {
     /// an archive is not known.
     pub(crate) fn digest(&self) -> Option<String> {
         self.meter.digest(self.before.length)
+    }
+
+    /// Lets whoever reads the text make the digest of it, if one is wanted and it
+    /// is that of the text.
+    pub(super) fn hasher(&self) -> Option<Hasher> {
+        match self.is_plain {
+            true => self.meter.take_over(),
+            false => None,
+        }
     }
 
     /// What the file was when it was opened.
