@@ -13,7 +13,7 @@ use super::buckets::Buckets;
 use super::{Heap, Progress, Shelf};
 use crate::equipment::bulk::{
     Arrays, Assembled, Assembly, BUCKETS, Filled, Item, Kept, PARTITIONS, Partition, Plan,
-    Prepared, Sketch, counted,
+    Prepared, Scattered, Scratch, Sketch, counted,
 };
 
 /// Octets that a rule takes while its partition is sorted and laid out: the word
@@ -41,6 +41,8 @@ impl Keeper {
     /// A keeper in memory, for the rules of a heap.
     pub(crate) fn memory(heap: &Heap) -> Self {
         let rules = (0..PARTITIONS).map(|partition| heap.count(partition) as u64);
+        // What is kept has its own memory.
+        heap.budget().ledger.give_back();
         Self {
             kept: Some(Kept::new(rules.sum())),
             ..Self::shelf(heap)
@@ -56,16 +58,15 @@ impl Keeper {
         }
     }
 
-    /// Keeps the arrays of the next piece.
-    fn keep(&mut self, arrays: Arrays) -> Result<(), String> {
-        self.buckets.add(&arrays.rest)?;
+    /// Keeps the arrays of the next piece; the memory of the rest comes back.
+    fn keep(&mut self, mut arrays: Arrays) -> Result<Scattered, String> {
+        let rest = core::mem::take(&mut arrays.rest);
+        self.buckets.add(&rest)?;
         match &mut self.kept {
-            Some(kept) => {
-                kept.keep(arrays);
-                Ok(())
-            }
-            None => self.shelf.keep(&arrays),
+            Some(kept) => kept.keep(arrays),
+            None => self.shelf.keep(&arrays)?,
         }
+        Ok(rest)
     }
 
     /// Begins the table of the rest.
@@ -76,14 +77,18 @@ impl Keeper {
         }
     }
 
-    /// Keeps what the next bucket has filled of it.
-    fn keep_part(&mut self, filled: Filled) -> Result<(), String> {
+    /// Keeps what the next bucket has filled of it; memory that is free then comes
+    /// back.
+    fn keep_part(&mut self, filled: Filled) -> Result<Filled, String> {
         match &mut self.kept {
             Some(kept) => {
                 kept.keep_part(filled);
-                Ok(())
+                Ok(Filled::default())
             }
-            None => self.shelf.keep_part(&filled),
+            None => {
+                self.shelf.keep_part(&filled)?;
+                Ok(filled)
+            }
         }
     }
 
@@ -150,6 +155,7 @@ pub(crate) fn assemble(
     let next = AtomicUsize::new(0);
     let work = || {
         let mut memory = Partition::default();
+        let mut scratch = Scratch::default();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(&partition) = partitions.get(number) else {
@@ -172,14 +178,17 @@ pub(crate) fn assemble(
             turn.numbers += 1;
             drop(turn);
             turned.notify_all();
-            let laid_out = plan.lay_out(prepared, &mut memory);
+            let laid_out = plan.lay_out(prepared, (&mut memory, &mut scratch));
             let Some(mut turn) = wait(&ordered, &turned, |own| own.joins == number) else {
                 return;
             };
             let arrays = turn.assembly.join(&plan, laid_out);
-            if let Err(error) = turn.keeper.keep(arrays) {
-                drop(turn);
-                return fail(&ordered, &turned, error);
+            match turn.keeper.keep(arrays) {
+                Ok(rest) => scratch.take_back(rest),
+                Err(error) => {
+                    drop(turn);
+                    return fail(&ordered, &turned, error);
+                }
             }
             turn.joins += 1;
             drop(turn);
@@ -267,12 +276,13 @@ fn fill_all(
     let turned = Condvar::new();
     let next = AtomicUsize::new(0);
     in_threads(threads, || {
+        let mut memory = Filled::default();
         loop {
             let bucket = next.fetch_add(1, Ordering::Relaxed);
             if bucket >= BUCKETS {
                 return;
             }
-            let filled = sketch.fill(bucket, &buckets);
+            let filled = sketch.fill(bucket, &buckets, core::mem::take(&mut memory));
             buckets.release(bucket);
             let own = lock(&ordered);
             let own = turned.wait_while(own, |own| own.failed.is_none() && own.next != bucket);
@@ -283,8 +293,9 @@ fn fill_all(
                 own.keeper.keep_part(filled)
             });
             own.next += 1;
-            if let Err(error) = kept {
-                own.failed.get_or_insert(error);
+            match kept {
+                Ok(filled) => memory = filled,
+                Err(error) => drop(own.failed.get_or_insert(error)),
             }
             let has_failed = own.failed.is_some();
             drop(own);

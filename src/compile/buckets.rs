@@ -1,9 +1,14 @@
 //! The devices of TACs without a structure of their own, bucket by bucket, until
 //! the table that they share is made: in memory, and above the budget in a file.
 
+use super::slabs::{At, Held};
 use super::spill::Spill;
 use super::{Budget, Slabs};
 use crate::equipment::bulk::{BUCKETS, Few, Rest, Scattered};
+
+/// So many pieces ahead of the one that is given, memory is asked for what they
+/// have of a bucket, which is too little for the processor to see what comes next.
+const AHEAD: usize = 2;
 
 /// Buckets that stand together: each so many are given back at once.
 const GROUP: usize = 64;
@@ -41,7 +46,7 @@ struct Placed {
 #[derive(Debug)]
 enum Place {
     /// In slabs: where those of each group begin.
-    Memory([usize; GROUPS]),
+    Memory(Box<[At; GROUPS]>),
     /// In the file, from there on.
     File(u64),
 }
@@ -79,13 +84,18 @@ impl Buckets {
             octets.extend_from_slice(few.lines);
         };
         let place = if self.budget.has_room(piece.len() * size) {
-            let mut at = [0; GROUPS];
+            let mut at = [At::default(); GROUPS];
             for (group, at) in at.iter_mut().enumerate() {
-                *at = self.slabs.append(group, |octets| {
-                    (group * GROUP..(group + 1) * GROUP).for_each(|bucket| write(bucket, octets));
-                });
+                let buckets = group * GROUP..(group + 1) * GROUP;
+                let octets = piece.count(buckets.clone()) * size;
+                *at = self
+                    .slabs
+                    .append(group, octets, |octets| match piece.has_lines() {
+                        true => buckets.for_each(|bucket| write(bucket, octets)),
+                        false => octets.extend_from_slice(piece.words(buckets)),
+                    });
             }
-            Place::Memory(at)
+            Place::Memory(Box::new(at))
         } else {
             let spill = match &mut self.spill {
                 Some(spill) => spill,
@@ -113,7 +123,7 @@ impl Buckets {
     fn give(
         &self,
         (piece, bucket): (&Placed, usize),
-        (slab, buffer): (&[u8], &mut Vec<u8>),
+        (slab, buffer): (Held<'_>, &mut Vec<u8>),
         take: &mut dyn FnMut(Few<'_>),
     ) -> Result<(), String> {
         let size = piece.size;
@@ -122,13 +132,7 @@ impl Buckets {
             return Ok(());
         }
         let octets = match (&piece.place, &self.spill) {
-            (Place::Memory(at), _) => {
-                let group = bucket / GROUP;
-                let first = piece.start(group * GROUP);
-                let at = at.get(group).copied().unwrap_or_default();
-                let own = at + (range.start - first) * size..at + (range.end - first) * size;
-                slab.get(own).unwrap_or_default()
-            }
+            (Place::Memory(_), _) => piece.octets(bucket, slab),
             (Place::File(at), Some(spill)) => {
                 buffer.resize(range.len() * size, 0);
                 spill.read(buffer, at + (range.start * size) as u64)?;
@@ -148,8 +152,13 @@ impl Rest for Buckets {
     fn bucket(&self, bucket: usize, take: &mut dyn FnMut(Few<'_>)) -> Result<(), String> {
         let mut buffer = Vec::new();
         self.slabs.look(bucket / GROUP, |slab| {
-            let mut pieces = self.pieces.iter();
-            pieces.try_for_each(|piece| self.give((piece, bucket), (slab, &mut buffer), take))
+            let mut ahead = self.pieces.iter().skip(AHEAD);
+            self.pieces.iter().try_for_each(|piece| {
+                if let Some(ahead) = ahead.next() {
+                    ahead.prefetch(bucket, slab);
+                }
+                self.give((piece, bucket), (slab, &mut buffer), take)
+            })
         })
     }
 
@@ -176,6 +185,27 @@ impl Placed {
         let end = before.and_then(|before| self.ends.get(before));
         end.copied().unwrap_or_default() as usize
     }
+
+    /// What there is of a bucket in the slab of its group.
+    fn octets<'a>(&self, bucket: usize, slab: Held<'a>) -> &'a [u8] {
+        let Place::Memory(at) = &self.place else {
+            return &[];
+        };
+        let group = bucket / GROUP;
+        let first = self.start(group * GROUP);
+        let own = [bucket, bucket + 1].map(|bucket| (self.start(bucket) - first) * self.size);
+        let at = at.get(group).copied().unwrap_or_default();
+        slab.get(at, own[0]..own[1])
+    }
+
+    /// Has that fetched while other work goes on.
+    fn prefetch(&self, bucket: usize, slab: Held<'_>) {
+        Few {
+            words: self.octets(bucket, slab),
+            lines: &[],
+        }
+        .prefetch();
+    }
 }
 
 //----------- Tests -----------------------------------------------------------
@@ -191,7 +221,8 @@ mod tests {
         let pieces: Vec<Scattered> = [0u64, 1, 5000, 70_000]
             .map(|count| {
                 let words = (0..count).map(|n| (n + count).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-                Scattered::of(&words.collect::<Vec<_>>(), &vec![7; count as usize])
+                let words = words.collect::<Vec<_>>();
+                Scattered::of((&words, &vec![7; count as usize]), Scattered::default())
             })
             .into();
         let read = |rest: &dyn Rest| {

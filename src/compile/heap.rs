@@ -5,6 +5,7 @@
 //! partition by partition, so that it is written in one go, and read again by
 //! partition in as many pieces as there are runs.
 
+use super::slabs::{At, Held};
 use super::spill::Spill;
 use super::{Budget, Slabs};
 use crate::equipment::bulk::{Bundle, GROUP, Meta, PARTITIONS, Partition, Segment};
@@ -15,6 +16,11 @@ const BUFFER: usize = 4 << 20;
 /// What part of the budget rules may take before they are spilled: the rest is
 /// for what is made of them.
 const SHARE: (u64, u64) = (3, 4);
+
+/// So many bundles ahead of the one that is gathered, memory is asked for what
+/// they have of a partition: a kilobyte or so, too little for the processor to
+/// see what comes next.
+const AHEAD: usize = 2;
 
 /// How many groups of partitions there are.
 const GROUPS: usize = PARTITIONS / GROUP;
@@ -47,7 +53,7 @@ struct Placed {
     /// What there is to know of it.
     meta: Meta,
     /// Where its part of each group begins in the slab.
-    at: [usize; GROUPS],
+    at: [At; GROUPS],
 }
 
 /// Bundles in a file.
@@ -81,13 +87,11 @@ impl Heap {
             if self.failed.is_some() {
                 return;
             }
-            let mut at = [0; GROUPS];
+            let mut at = [At::default(); GROUPS];
             for (group, at) in at.iter_mut().enumerate() {
-                *at = self.slabs.append(group, |octets| {
-                    for partition in group * GROUP..(group + 1) * GROUP {
-                        bundle.write(partition, octets);
-                    }
-                });
+                let octets = bundle.meta.group_octets(group);
+                let write = |octets: &mut Vec<u8>| bundle.write_group(group, octets);
+                *at = self.slabs.append(group, octets, write);
             }
             self.octets += bundle.size();
             let meta = core::mem::take(&mut bundle.meta);
@@ -119,11 +123,14 @@ impl Heap {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        // Where one run did not fit, what is made of all will not, either.
-        if !self.runs.is_empty() && !self.bundles.is_empty() {
-            self.spill_all()?;
+        // Where one run did not fit, what is made of all will not, either; and
+        // what is free now is not what it needs.
+        if !self.runs.is_empty() {
+            if !self.bundles.is_empty() {
+                self.spill_all()?;
+            }
+            self.budget.ledger.give_back();
         }
-        self.slabs.shrink();
         self.spare = None;
         Ok(())
     }
@@ -184,9 +191,13 @@ impl Heap {
             }
         }
         let group = partition / GROUP;
-        self.slabs.look(group, |octets| {
+        self.slabs.look(group, |held| {
+            let mut ahead = self.bundles.iter().skip(AHEAD);
             for bundle in &self.bundles {
-                tuples.add(bundle.segment(partition, octets));
+                if let Some(ahead) = ahead.next() {
+                    ahead.segment(partition, held).prefetch();
+                }
+                tuples.add(bundle.segment(partition, held));
             }
         });
         self.slabs.release(group);
@@ -209,10 +220,9 @@ impl Heap {
         let mut at = Vec::with_capacity(PARTITIONS);
         for partition in 0..PARTITIONS {
             at.push(spill.length() + buffer.len() as u64);
-            self.slabs.look(partition / GROUP, |octets| {
+            self.slabs.look(partition / GROUP, |held| {
                 for bundle in &bundles {
-                    let own = octets.get(bundle.octets(partition));
-                    buffer.extend_from_slice(own.unwrap_or_default());
+                    buffer.extend_from_slice(bundle.octets(partition, held));
                     if buffer.len() >= BUFFER {
                         spill.append(&buffer)?;
                         buffer.clear();
@@ -232,16 +242,15 @@ impl Heap {
 }
 
 impl Placed {
-    /// Where the tuples of a partition stand in the slab of its group.
-    fn octets(&self, partition: usize) -> core::ops::Range<usize> {
-        let group = self.at.get(partition / GROUP).copied();
-        let start = group.unwrap_or_default() + self.meta.octets_before(partition);
-        start..start + self.meta.octets(partition)
+    /// The tuples of a partition in the slab of its group, as octets.
+    fn octets<'a>(&self, partition: usize, slab: Held<'a>) -> &'a [u8] {
+        let at = self.at.get(partition / GROUP).copied().unwrap_or_default();
+        let start = self.meta.octets_before(partition);
+        slab.get(at, start..start + self.meta.octets(partition))
     }
 
     /// The tuples of a partition in that slab.
-    fn segment<'a>(&'a self, partition: usize, slab: &'a [u8]) -> Segment<'a> {
-        let own = slab.get(self.octets(partition)).unwrap_or_default();
-        self.meta.segment(partition, own)
+    fn segment<'a>(&'a self, partition: usize, slab: Held<'a>) -> Segment<'a> {
+        (self.meta).segment(partition, self.octets(partition, slab))
     }
 }

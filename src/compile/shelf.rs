@@ -2,8 +2,8 @@
 //! and from the budget on in a file of their own until then.
 
 use std::io;
-use std::ops::Range;
 
+use super::slabs::At;
 use super::spill::Spill;
 use super::{Budget, Slabs};
 use crate::equipment::ARRAYS;
@@ -12,6 +12,10 @@ use crate::snapshot::Elsewhere;
 
 /// Octets that are read at a time.
 const BUFFER: usize = 1 << 20;
+
+/// Octets that are put into memory at once at most, so that little of a piece of
+/// memory is left over.
+const PART: usize = 128 << 10;
 
 /// The number of the array of the lines of the rest.
 const REST: usize = Arrays::COUNT;
@@ -38,8 +42,8 @@ pub(crate) struct Shelf {
 /// Where a part of an array is.
 #[derive(Debug)]
 enum Place {
-    /// In its slab.
-    Memory(Range<usize>),
+    /// In its slab: where it begins, and how long it is.
+    Memory(At, usize),
     /// In the file: where it begins, and how long it is.
     File(u64, usize),
 }
@@ -48,8 +52,7 @@ impl Place {
     /// Its octets.
     fn length(&self) -> usize {
         match self {
-            Self::Memory(range) => range.len(),
-            Self::File(_, length) => *length,
+            Self::Memory(_, length) | Self::File(_, length) => *length,
         }
     }
 }
@@ -105,7 +108,7 @@ impl Shelf {
     ///
     /// If it cannot be read.
     pub(super) fn part(&self, bucket: usize, sketch: &Sketch) -> Result<Filled, String> {
-        let mut filled = Filled::empty(sketch);
+        let mut filled = Filled::empty(sketch, Filled::default());
         let [lines, list_lines] = filled.octets_mut();
         self.read_at(REST, bucket * lines.len(), lines)?;
         self.read_at(REST_LINES, bucket * list_lines.len(), list_lines)?;
@@ -118,8 +121,11 @@ impl Shelf {
             return Ok(());
         };
         if self.budget.has_room(octets.len()) {
-            let at = (self.slabs).append(array, |slab| slab.extend_from_slice(octets));
-            places.push(Place::Memory(at..at + octets.len()));
+            for part in octets.chunks(PART) {
+                let write = |slab: &mut Vec<u8>| slab.extend_from_slice(part);
+                let at = self.slabs.append(array, part.len(), write);
+                places.push(Place::Memory(at, part.len()));
+            }
             return Ok(());
         }
         let spill = match &mut self.spill {
@@ -153,11 +159,8 @@ impl Shelf {
                 continue;
             };
             match (place, &self.spill) {
-                (Place::Memory(range), _) => self.slabs.look(array, |slab| {
-                    let from = range.start + skipped;
-                    if let Some(octets) = slab.get(from..from + own.len()) {
-                        own.copy_from_slice(octets);
-                    }
+                (Place::Memory(at, _), _) => self.slabs.look(array, |slab| {
+                    own.copy_from_slice(slab.get(*at, skipped..skipped + own.len()));
                 }),
                 (Place::File(at, _), Some(spill)) => spill.read(own, at + skipped as u64)?,
                 // Nothing is in a file that is not there.
@@ -176,9 +179,9 @@ impl Shelf {
         let mut buffer = Vec::new();
         for place in self.arrays.get(array).into_iter().flatten() {
             match (place, &self.spill) {
-                (Place::Memory(range), _) => self.slabs.look(array, |slab| {
-                    take(slab.get(range.clone()).unwrap_or_default())
-                })?,
+                (Place::Memory(at, length), _) => {
+                    (self.slabs).look(array, |slab| take(slab.get(*at, 0..*length)))?;
+                }
                 (Place::File(at, length), Some(spill)) => {
                     let (mut at, end) = (*at, at + *length as u64);
                     while at < end {

@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::bindings::{BoundBuilder, Exceptions};
 use super::bulk::{
     Assembly, Bundle, Classes, Kept, PARTITIONS, Partition, Plan, Prepared, Refusal, Refusals,
-    Said, Scattered, Tuple, counted,
+    Said, Scattered, Scratch, Tuple, counted,
 };
 use super::device_rules::DeviceRules;
 use super::devices::Devices;
@@ -587,7 +587,10 @@ impl Builder {
                 None => plan.prepare(partition, gather(partition)),
             };
             assembly.number(&plan, &mut prepared);
-            let laid_out = plan.lay_out(prepared, &mut Partition::default());
+            let laid_out = plan.lay_out(
+                prepared,
+                (&mut Partition::default(), &mut Scratch::default()),
+            );
             let mut arrays = assembly.join(&plan, laid_out);
             rest.extend(Some(core::mem::take(&mut arrays.rest)).filter(|own| own.len() > 0));
             kept.keep(arrays);

@@ -62,6 +62,7 @@
 
 mod archive;
 mod chunks;
+mod column;
 mod digits;
 mod dirbs;
 mod eagle;

@@ -8,9 +8,10 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::equipment::bulk::{Bundle, Tuple};
+use crate::equipment::bulk::{Bundle, Tuple, Tuples};
 use crate::equipment::{CheckDigit, Imei, Scope, Status, Validity};
 
+use super::column;
 use super::digits::{self, Digits};
 use super::entry::{Entry, What};
 use super::feed::{At, Draft, Feed, Refusal, Target};
@@ -163,7 +164,7 @@ pub(super) struct Scan<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Desk {
     /// For rules of single devices.
-    tuples: Vec<Tuple>,
+    tuples: Tuples,
     /// For what is made of them.
     pub(super) spare: Option<Bundle>,
 }
@@ -201,8 +202,7 @@ impl<'a> Scan<'a> {
 
     /// Scans the lines of a chunk.
     pub(super) fn read(&self, text: &[u8], desk: &mut Desk) -> Scanned {
-        let mut tuples = core::mem::take(&mut desk.tuples);
-        tuples.clear();
+        let tuples = core::mem::take(&mut desk.tuples).again();
         let mut scanner = Scanner {
             scan: self,
             tuples,
@@ -267,7 +267,7 @@ struct Scanner<'a> {
     /// How.
     scan: &'a Scan<'a>,
     /// Rules of single devices.
-    tuples: Vec<Tuple>,
+    tuples: Tuples,
     /// What they say.
     sayings: Sayings,
     /// What is counted.
@@ -295,9 +295,22 @@ impl Scanner<'_> {
         let plain = self.scan.simple.filter(|simple| simple.width == 1);
         let mut at = 0;
         let mut number = 0;
+        // From which line on it is worth a try to read several at once.
+        let mut several_from = 0;
         while at < text.len() {
-            number += 1;
             let rest = text.get(at..).unwrap_or_default();
+            if let Some(simple) = plain
+                && number >= several_from
+            {
+                let lines = self.column(number, rest, simple.default);
+                if lines > 0 {
+                    number += lines as u64;
+                    at += lines * column::LINE;
+                    continue;
+                }
+                several_from = number + column::BATCH as u64;
+            }
+            number += 1;
             // A column of IMEIs and nothing else is what large lists are.
             if let Some(simple) = plain
                 && let Some((digits, length)) = digits::line(rest)
@@ -337,6 +350,24 @@ impl Scanner<'_> {
             at = behind;
         }
         (number, at as u64, None)
+    }
+
+    /// Adds the rules of some of the lines of a column behind a line, as many as
+    /// can be read at once, and returns how many they are.
+    #[inline]
+    fn column(&mut self, before: u64, text: &[u8], default: Status) -> usize {
+        let mut devices = [column::Parts::default(); column::BATCH];
+        let lines = column::read(text, &mut devices);
+        if lines == 0 {
+            return 0;
+        }
+        let said = self.sayings.plain(default);
+        let parts = |device: &column::Parts| [device.tac(), device.serial()].map(u64::from);
+        let devices = devices.get(..lines).unwrap_or_default().iter().map(parts);
+        (self.tuples).push_column((said, before as u32 + 1), devices);
+        self.tally.entries += lines as u64;
+        self.tally.with_check_digit += lines as u64;
+        lines
     }
 
     /// Adds a rule of a single device that always holds.

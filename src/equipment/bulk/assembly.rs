@@ -1,13 +1,13 @@
 //! From sorted partitions to the rules of devices.
 
-use super::bundle::{PARTITIONS, device_of};
+use super::bundle::{PARTITIONS, device_of, serial_of, tac_of};
 use super::classes::{Census, Ranks, Several};
 use super::resolve::{Catalogue, Refusal, Refusals, Resolved, Said};
 use super::sort::{Partition, Sorted};
 use crate::equipment::Terms;
 use crate::equipment::device_rules::{DeviceRules, MEMBERS_MAX};
 use crate::equipment::devices::{
-    Arrays, DevicesBuilder, Item, Joiner, Piece, Rest, Scattered, Sketch,
+    Arrays, DevicesBuilder, Item, Joiner, Piece, Rest, Scattered, Scratch, Sketch,
 };
 
 /// What the bijections of the table begin with, together with the digest of all
@@ -143,7 +143,11 @@ impl<'a> Plan<'a> {
     }
 
     /// Lays the devices of a partition out; its memory may be used for another.
-    pub(crate) fn lay_out(&self, prepared: Prepared, memory: &mut Partition) -> LaidOut {
+    pub(crate) fn lay_out(
+        &self,
+        prepared: Prepared,
+        (memory, scratch): (&mut Partition, &mut Scratch),
+    ) -> LaidOut {
         let Prepared {
             partition,
             sorted,
@@ -151,19 +155,29 @@ impl<'a> Plan<'a> {
             classes,
             more,
         } = prepared;
-        let mut builder = DevicesBuilder::with_lines(self.seed, self.keeps_lines);
+        let mut builder =
+            DevicesBuilder::with_lines(self.seed, self.keeps_lines, core::mem::take(scratch));
         builder.expect(sorted.len());
         let mut more_lines = Vec::new();
         let mut lines = resolved.lines.iter();
         let mut runs = resolved.runs.iter().zip(classes).peekable();
         let words = sorted.words();
         let mut at = 0;
+        // Of most partitions all say the same.
+        let only = sorted.only_said().map(|said| self.ranks.of(said));
+        let mut tac = None;
         while let Some(&word) = words.get(at) {
-            let device = device_of(partition, Sorted::key(word));
+            let key = Sorted::key(word);
+            if tac != Some(tac_of(key)) {
+                tac = Some(tac_of(key));
+                builder.begin(device_of(partition, key));
+            }
+            let serial = serial_of(key);
             match runs.next_if(|(run, _)| run.at as usize == at) {
                 None => {
                     let (said, line) = sorted.tuple(at, word);
-                    builder.push_with(device, self.ranks.of(said), line);
+                    let class = only.unwrap_or_else(|| self.ranks.of(said));
+                    builder.push_serial(serial, class, line);
                     at += 1;
                 }
                 Some((run, class)) => {
@@ -176,14 +190,16 @@ impl<'a> Plan<'a> {
                             place
                         }
                     };
-                    builder.push_with(device, class, line);
+                    builder.push_serial(serial, class, line);
                     at += run.len as usize;
                 }
             }
         }
         *memory = sorted.into_memory();
+        let (piece, rest) = builder.into_piece();
+        *scratch = rest;
         LaidOut {
-            piece: builder.into_piece(),
+            piece,
             more_lines,
             refusals: resolved.refusals,
         }

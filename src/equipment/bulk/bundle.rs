@@ -3,6 +3,7 @@
 use core::ops::Range;
 
 use crate::equipment::Device;
+use crate::equipment::devices::prefetch;
 
 /// How many partitions there are. With 1024 one of a hundred million devices is
 /// sorted in the second cache of a processor, one of a billion takes some 30 MB,
@@ -65,7 +66,12 @@ impl Tuple {
     #[inline]
     pub(crate) fn new(device: Device, said: u32, line: u32) -> Self {
         let number = device.number();
-        let (tac, serial) = (number / SERIALS, number % SERIALS);
+        Self::of_parts([number / SERIALS, number % SERIALS], said, line)
+    }
+
+    /// The same of a device whose TAC and serial number are known.
+    #[inline]
+    pub(crate) fn of_parts([tac, serial]: [u64; 2], said: u32, line: u32) -> Self {
         let tac = tac.wrapping_mul(FACTOR) & ((1 << TAC_BITS) - 1);
         Self {
             key: tac << SERIAL_BITS | serial,
@@ -95,6 +101,155 @@ pub(super) fn device_of(partition: usize, key: u64) -> u64 {
     tac * SERIALS + (key & ((1 << SERIAL_BITS) - 1))
 }
 
+/// A number for the TAC of a key, which no other one of the partition has.
+#[inline]
+pub(super) fn tac_of(key: u64) -> u64 {
+    key >> SERIAL_BITS
+}
+
+/// The serial number of a key.
+#[inline]
+pub(super) fn serial_of(key: u64) -> u32 {
+    (key & ((1 << SERIAL_BITS) - 1)) as u32
+}
+
+//----------- Tuples ----------------------------------------------------------
+
+/// Tuples in the order of loading, and what a bundle has to know of them.
+#[derive(Debug)]
+pub(crate) struct Tuples {
+    /// Their keys.
+    keys: Vec<u64>,
+    /// What the first says, and its line.
+    first: (u32, u32),
+    /// What each says, and its line; nothing as long as all say the same, on lines
+    /// that follow each other.
+    others: Vec<(u32, u32)>,
+    /// How many there are of each partition.
+    counts: [u32; PARTITIONS],
+    /// The sum of the digests of their devices.
+    digest: u64,
+}
+
+impl Tuples {
+    /// None, with the memory of others.
+    pub(crate) fn again(self) -> Self {
+        let Self {
+            mut keys,
+            mut others,
+            ..
+        } = self;
+        keys.clear();
+        others.clear();
+        Self {
+            keys,
+            others,
+            ..Self::default()
+        }
+    }
+
+    /// Adds one.
+    #[inline]
+    pub(crate) fn push(&mut self, tuple: Tuple) {
+        let Tuple { key, said, line } = tuple;
+        if self.keys.is_empty() {
+            self.first = (said, line);
+        }
+        if !self.others.is_empty() || self.following(self.keys.len()) != (said, line) {
+            let known = self.others.len()..self.keys.len();
+            let known = known.map(|number| self.following(number));
+            // Nothing unless this is the first that is different.
+            let known: Vec<(u32, u32)> = known.collect();
+            self.others.extend(known);
+            self.others.push((said, line));
+        }
+        self.keys.push(key);
+        if let Some(count) = self.counts.get_mut(tuple.partition()) {
+            *count += 1;
+        }
+        self.digest = self.digest.wrapping_add(tuple.digest());
+    }
+
+    /// Adds a column of devices, TACs and serial numbers, of which the same is said
+    /// on lines that follow the first.
+    #[inline]
+    pub(crate) fn push_column(
+        &mut self,
+        (said, line): (u32, u32),
+        devices: impl ExactSizeIterator<Item = [u64; 2]>,
+    ) {
+        let tuples = devices.zip(line..);
+        let tuples = tuples.map(|(parts, line)| Tuple::of_parts(parts, said, line));
+        if self.keys.is_empty() {
+            self.first = (said, line);
+        } else if !self.others.is_empty() || self.following(self.keys.len()) != (said, line) {
+            return tuples.for_each(|tuple| self.push(tuple));
+        }
+        let Self {
+            keys,
+            counts,
+            digest,
+            ..
+        } = self;
+        keys.extend(tuples.map(|tuple| {
+            if let Some(count) = counts.get_mut(tuple.partition()) {
+                *count += 1;
+            }
+            *digest = digest.wrapping_add(tuple.digest());
+            tuple.key
+        }));
+    }
+
+    /// What the tuple with a number says, and its line, if all say the same on lines
+    /// that follow each other.
+    #[inline]
+    fn following(&self, number: usize) -> (u32, u32) {
+        let (said, line) = self.first;
+        (said, line.wrapping_add(number as u32))
+    }
+
+    /// The first line and the last.
+    fn lines(&self) -> (u32, u32) {
+        match self.others.is_empty() {
+            true => (self.first.1, self.following(self.keys.len().max(1) - 1).1),
+            false => {
+                let lines = self.others.iter().map(|&(_, line)| line);
+                let first = lines.clone().min().unwrap_or_default();
+                (first, lines.max().unwrap_or_default())
+            }
+        }
+    }
+
+    /// All of them.
+    fn iter(&self) -> impl Iterator<Item = Tuple> {
+        self.keys.iter().enumerate().map(|(number, &key)| {
+            let other = self.others.get(number).copied();
+            let (said, line) = other.unwrap_or_else(|| self.following(number));
+            Tuple { key, said, line }
+        })
+    }
+}
+
+impl Default for Tuples {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            first: (0, 0),
+            others: Vec::new(),
+            counts: [0; PARTITIONS],
+            digest: 0,
+        }
+    }
+}
+
+impl FromIterator<Tuple> for Tuples {
+    fn from_iter<I: IntoIterator<Item = Tuple>>(all: I) -> Self {
+        let mut tuples = Self::default();
+        all.into_iter().for_each(|tuple| tuples.push(tuple));
+        tuples
+    }
+}
+
 //----------- Bundle ----------------------------------------------------------
 
 /// Tuples, partition by partition, in each in the order of loading.
@@ -118,6 +273,8 @@ pub(crate) struct Meta {
     table: Vec<u32>,
     /// The line that lines are counted from.
     line: u32,
+    /// How far behind that the last one is, if the words hold lines.
+    span: u32,
     /// Octets of a place in the table.
     width: usize,
     /// Whether lines stand beside the words.
@@ -166,6 +323,12 @@ impl Meta {
     pub(crate) fn octets_before(&self, partition: usize) -> usize {
         let first = partition - partition % GROUP;
         (self.range(partition).start - self.range(first).start) * self.size()
+    }
+
+    /// Octets of the tuples of all partitions of a group.
+    pub(crate) fn group_octets(&self, group: usize) -> usize {
+        let last = (group + 1) * GROUP - 1;
+        self.octets_before(last) + self.octets(last)
     }
 
     /// Octets of memory that this takes by itself.
@@ -277,6 +440,27 @@ impl Segment<'_> {
         (self.meta.width == 0 && !self.meta.has_lines).then_some((keys, lines))
     }
 
+    /// The words with their whole lines in the place of what is counted from the
+    /// first, and the last line; if the words hold lines, all of them fit there,
+    /// and none is before this one.
+    pub(super) fn with_lines(
+        &self,
+        after: u64,
+    ) -> Option<(impl ExactSizeIterator<Item = u64>, u64)> {
+        let first = u64::from(self.meta.line);
+        let last = first + u64::from(self.meta.span);
+        let (words, _) = self.words.as_chunks::<8>();
+        let words = words
+            .iter()
+            .map(move |octets| u64::from_le_bytes(*octets) + first);
+        (!self.meta.has_lines && first >= after && last <= LOW).then_some((words, last))
+    }
+
+    /// Has all of it fetched while other work goes on.
+    pub(crate) fn prefetch(&self) {
+        (self.words.iter().step_by(64)).for_each(prefetch);
+    }
+
     /// What all of it says, if it says one thing.
     pub(super) fn only_said(self) -> Option<u32> {
         match *self.meta.table {
@@ -295,30 +479,21 @@ impl Bundle {
     /// A bundle of tuples in the order of loading, no more than four thousand
     /// million; what they say are places in the table. It takes the memory of an
     /// old one.
-    pub(crate) fn pack(tuples: &[Tuple], table: Vec<u32>, old: Self) -> Self {
+    pub(crate) fn pack(tuples: &Tuples, table: Vec<u32>, old: Self) -> Self {
+        let count = tuples.keys.len();
+        let (first, last) = tuples.lines();
         let width = match table.len() {
             0 | 1 => 0,
             2..=0x100 => 1,
             0x101..=0x1_0000 => 2,
             _ => 4,
         };
-        let mut counts = [0u32; PARTITIONS];
-        let (mut first, mut last, mut digest) = (u32::MAX, 0, 0u64);
-        for tuple in tuples {
-            if let Some(count) = counts.get_mut(tuple.partition()) {
-                *count += 1;
-            }
-            first = first.min(tuple.line);
-            last = last.max(tuple.line);
-            digest = digest.wrapping_add(tuple.digest());
-        }
-        let first = first.min(last);
         let has_lines = u64::from(last - first) > LOW;
         // Where the next tuple of each partition goes.
         let mut next = [0u32; PARTITIONS];
         let mut ends = Vec::with_capacity(PARTITIONS);
         let mut end = 0;
-        for (next, count) in next.iter_mut().zip(counts) {
+        for (next, count) in next.iter_mut().zip(tuples.counts) {
             *next = end;
             end += count;
             ends.push(end);
@@ -330,15 +505,30 @@ impl Bundle {
             ..
         } = old;
         // All of it is written to.
-        words.resize(tuples.len(), 0);
-        saids.resize(tuples.len() * width, 0);
-        lines.resize(if has_lines { tuples.len() } else { 0 }, 0);
-        for tuple in tuples {
-            let Some(next) = next.get_mut(tuple.partition()) else {
+        words.resize(count, 0);
+        saids.resize(count * width, 0);
+        lines.resize(if has_lines { count } else { 0 }, 0);
+        let mut next = |partition: usize| {
+            let next = next.get_mut(partition)?;
+            *next += 1;
+            Some(*next as usize - 1)
+        };
+        // Of a column of devices the place says the line.
+        let is_column = width == 0 && !has_lines && tuples.others.is_empty();
+        let (column, others) = match is_column {
+            true => (tuples.keys.as_slice(), None),
+            false => (&[][..], Some(tuples.iter())),
+        };
+        for (low, &key) in (0u64..).zip(column) {
+            let place = next((key >> KEY_BITS) as usize);
+            if let Some(word) = place.and_then(|place| words.get_mut(place)) {
+                *word = key << LOW_BITS | low;
+            }
+        }
+        for tuple in others.into_iter().flatten() {
+            let Some(place) = next(tuple.partition()) else {
                 continue;
             };
-            let place = *next as usize;
-            *next += 1;
             let low = if has_lines { 0 } else { tuple.line - first };
             if let Some(word) = words.get_mut(place) {
                 // What the partition implies is shifted out.
@@ -358,7 +548,7 @@ impl Bundle {
                     }
                 }
             }
-            if let Some(line) = lines.get_mut(place) {
+            if has_lines && let Some(line) = lines.get_mut(place) {
                 *line = tuple.line;
             }
         }
@@ -366,10 +556,11 @@ impl Bundle {
             meta: Meta {
                 table,
                 line: if has_lines { 0 } else { first },
+                span: if has_lines { 0 } else { last - first },
                 width,
                 has_lines,
                 ends,
-                digest,
+                digest: tuples.digest,
             },
             words,
             saids,
@@ -387,7 +578,7 @@ impl Bundle {
             let place = table.binary_search(&tuple.said).unwrap_or_default();
             tuple.said = place as u32;
         }
-        Self::pack(&tuples, table, Self::default())
+        Self::pack(&tuples.into_iter().collect(), table, Self::default())
     }
 
     /// Octets of memory that it takes.
@@ -395,8 +586,22 @@ impl Bundle {
         self.meta.len() * self.meta.size() + self.meta.own_size()
     }
 
+    /// Appends the tuples of the partitions of a group as octets, partition by
+    /// partition.
+    pub(crate) fn write_group(&self, group: usize, out: &mut Vec<u8>) {
+        let partitions = group * GROUP..(group + 1) * GROUP;
+        if self.saids.is_empty() && self.lines.is_empty() {
+            let start = self.meta.range(partitions.start).start;
+            let end = self.meta.range(partitions.end - 1).end;
+            let words = self.words.get(start..end).unwrap_or_default();
+            out.extend_from_slice(bytemuck::cast_slice(words));
+            return;
+        }
+        partitions.for_each(|partition| self.write(partition, out));
+    }
+
     /// Appends the tuples of a partition as octets.
-    pub(crate) fn write(&self, partition: usize, out: &mut Vec<u8>) {
+    fn write(&self, partition: usize, out: &mut Vec<u8>) {
         let segment = self.segment(partition);
         out.extend_from_slice(segment.words);
         out.extend_from_slice(segment.saids);
@@ -446,6 +651,7 @@ mod tests {
                 expected[tuple.partition()].push((device, said + 10, line + 100));
                 tuples.push(tuple);
             }
+            let tuples = tuples.into_iter().collect();
             let mut bundle = Bundle::pack(&tuples, (0..saids).collect(), old);
             bundle.meta.translate(&(10..saids + 10).collect::<Vec<_>>());
             let is_by_lines = bundle.meta.has_lines;
@@ -456,6 +662,15 @@ mod tests {
                 let mut octets = Vec::new();
                 bundle.write(partition, &mut octets);
                 assert_eq!(octets.len(), bundle.meta.octets(partition));
+                if partition % GROUP == GROUP - 1 {
+                    let mut group = Vec::new();
+                    bundle.write_group(partition / GROUP, &mut group);
+                    assert_eq!(
+                        group.len(),
+                        bundle.meta.octets_before(partition) + octets.len()
+                    );
+                    assert!(group.ends_with(&octets));
+                }
                 let stored = bundle.meta.segment(partition, &octets);
                 for segment in [bundle.segment(partition), stored] {
                     let mut found = Vec::new();
@@ -467,6 +682,29 @@ mod tests {
                 }
             }
             old = bundle;
+        }
+    }
+
+    /// Tuples one by one are the oracle, whatever stands before a column.
+    #[test]
+    fn a_column_is_its_tuples() {
+        let column: Vec<[u64; 2]> = (0..100).map(|n| [n * 7_000_003 % 100_000_000, n]).collect();
+        let tuple = |number: usize, said, line| Tuple::of_parts(column[number], said, line);
+        for before in [vec![], vec![(0, 4)], vec![(0, 3)], vec![(1, 4)]] {
+            let mut own = Tuples::default();
+            let mut expected = Tuples::default();
+            for &(said, line) in &before {
+                own.push(tuple(0, said, line));
+                expected.push(tuple(0, said, line));
+            }
+            own.push_column((0, 5), column.iter().copied());
+            own.push_column((0, 105), column.iter().copied());
+            for number in 0..200 {
+                expected.push(tuple(number % 100, 0, number as u32 + 5));
+            }
+            assert_eq!(format!("{own:?}"), format!("{expected:?}"));
+            let pack = |tuples| Bundle::pack(&tuples, vec![0, 1], Bundle::default());
+            assert_eq!(format!("{:?}", pack(own)), format!("{:?}", pack(expected)));
         }
     }
 

@@ -31,9 +31,11 @@ mod resolve;
 mod sort;
 
 pub(crate) use self::assembly::{Assembled, Assembly, Plan, Prepared, counted};
-pub(crate) use self::bundle::{Bundle, GROUP, Meta, PARTITIONS, Segment, Tuple};
+pub(crate) use self::bundle::{Bundle, GROUP, Meta, PARTITIONS, Segment, Tuple, Tuples};
 pub(super) use self::classes::Classes;
 pub(crate) use self::kept::Kept;
 pub(crate) use self::resolve::{Refusal, Refusals, Said};
 pub(crate) use self::sort::Partition;
-pub(crate) use super::devices::{Arrays, BUCKETS, Few, Filled, Item, Rest, Scattered, Sketch};
+pub(crate) use super::devices::{
+    Arrays, BUCKETS, Few, Filled, Item, Rest, Scattered, Scratch, Sketch, populate,
+};

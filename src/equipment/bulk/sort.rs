@@ -5,24 +5,23 @@ use super::bundle::{KEY_BITS, LOW, LOW_BITS, Segment};
 /// Fewer words than these are not worth counting digits.
 const RADIX_MIN: usize = 2048;
 
-/// Bits of the digits that words are sorted by: four of them are a key, and a
-/// thousand places to write to at once stay in the cache.
-const DIGIT_BITS: u32 = KEY_BITS.div_ceil(4);
-/// How many digits a key has.
-const DIGITS: usize = KEY_BITS.div_ceil(DIGIT_BITS) as usize;
-/// How many values a digit has.
-const DIGIT: usize = 1 << DIGIT_BITS;
+/// From so many on, three digits of thousands of values each are better than four
+/// of a thousand: to go through the words once less pays for counting them.
+const WIDE_MIN: usize = 32_768;
 
 //----------- Partition -------------------------------------------------------
 
 /// The tuples of a partition, gathered from bundles in the order of loading.
 #[derive(Debug, Default)]
 pub(crate) struct Partition {
-    /// The keys, above the number of the tuple; if there are too many tuples,
-    /// above nothing.
+    /// The keys, above the line of the tuple as long as `lines` is empty, and its
+    /// number otherwise; if there are too many tuples, above nothing.
     words: Vec<u64>,
-    /// The line of each tuple.
+    /// The line of each tuple, unless all say the same, the lines ascend, and fit
+    /// in words, as they do in nearly all registers.
     lines: Vec<u32>,
+    /// The last line, if words hold lines.
+    last: u64,
     /// What each says, if it is not the same of all.
     saids: Vec<u32>,
     /// What the first bundle says.
@@ -35,7 +34,17 @@ impl Partition {
     /// Makes room for so many tuples.
     pub(crate) fn make_room(&mut self, tuples: usize) {
         self.words.reserve(tuples);
-        self.lines.reserve(tuples);
+    }
+
+    /// Puts the lines beside the words.
+    fn part_with_lines(&mut self) {
+        if self.lines.is_empty() {
+            let lines = self.words.iter().map(|&word| (word & LOW) as u32);
+            self.lines.extend(lines);
+            for (number, word) in (0u64..).zip(&mut self.words) {
+                *word = *word & !LOW | number & LOW;
+            }
+        }
     }
 
     /// Adds tuples that were loaded behind those before.
@@ -51,6 +60,15 @@ impl Partition {
             self.saids.resize(before, self.only.unwrap_or_default());
         }
         let is_uniform = self.saids.is_empty() && said.is_some() && said == self.only;
+        if is_uniform
+            && self.lines.is_empty()
+            && let Some((words, last)) = segment.with_lines(self.last)
+        {
+            self.words.extend(words);
+            self.last = last;
+            return;
+        }
+        self.part_with_lines();
         let Self {
             words,
             lines,
@@ -75,13 +93,17 @@ impl Partition {
     }
 
     /// Sorts them by device, those of one in the order of loading.
-    pub(crate) fn sort(self) -> Sorted {
+    pub(crate) fn sort(mut self) -> Sorted {
+        if self.words.len() as u64 > LOW + 1 {
+            self.part_with_lines();
+        }
         let Self {
             mut words,
             lines,
             saids,
             only,
             mut other,
+            ..
         } = self;
         let mut numbers = Vec::new();
         if words.len() as u64 > LOW + 1 {
@@ -93,9 +115,13 @@ impl Partition {
             words = pairs.iter().map(|&(word, _)| word).collect();
             numbers = pairs.into_iter().map(|(_, number)| number).collect();
         } else if words.len() < RADIX_MIN {
-            words.sort_unstable();
+            // By the key alone: what stands below it may not ascend.
+            words.sort_by_key(|&word| word & !LOW);
         } else {
-            sort_by_digits(&mut words, &mut other);
+            match words.len() < WIDE_MIN {
+                true => sort_by_digits::<4, { digit(4) }>(&mut words, &mut other),
+                false => sort_by_digits::<3, { digit(3) }>(&mut words, &mut other),
+            }
         }
         Sorted {
             words,
@@ -108,11 +134,19 @@ impl Partition {
     }
 }
 
+/// How many values a digit has if so many are a key.
+const fn digit(digits: u32) -> usize {
+    1 << KEY_BITS.div_ceil(digits)
+}
+
 /// Sorts words by their keys, digit by digit, the lowest first, with memory for
 /// as many others.
-fn sort_by_digits(words: &mut Vec<u64>, other: &mut Vec<u64>) {
+fn sort_by_digits<const DIGITS: usize, const DIGIT: usize>(
+    words: &mut Vec<u64>,
+    other: &mut Vec<u64>,
+) {
     let digit = |word: u64, number: usize| {
-        (word >> (LOW_BITS + DIGIT_BITS * number as u32)) as usize & (DIGIT - 1)
+        (word >> (LOW_BITS + DIGIT.ilog2() * number as u32)) as usize % DIGIT
     };
     let mut counts = [[0u32; DIGIT]; DIGITS];
     for &word in &*words {
@@ -148,11 +182,11 @@ fn sort_by_digits(words: &mut Vec<u64>, other: &mut Vec<u64>) {
 /// A sorted partition.
 #[derive(Debug)]
 pub(crate) struct Sorted {
-    /// The keys, above the numbers of the tuples.
+    /// The keys, above the lines or numbers of the tuples, as of [`Partition`].
     words: Vec<u64>,
     /// The numbers, if they do not fit there.
     numbers: Vec<u32>,
-    /// The line of each tuple, by number.
+    /// The line of each tuple, by number, unless words hold it.
     lines: Vec<u32>,
     /// What each tuple says, by number, if it is not the same of all.
     saids: Vec<u32>,
@@ -180,8 +214,8 @@ impl Sorted {
             words,
             lines,
             saids,
-            only: None,
             other,
+            ..Partition::default()
         }
     }
 
@@ -213,6 +247,9 @@ impl Sorted {
     /// What the tuple at a place says, and its line.
     #[inline]
     pub(super) fn tuple(&self, place: usize, word: u64) -> (u32, u32) {
+        if self.lines.is_empty() {
+            return (self.only, (word & LOW) as u32);
+        }
         let number = self.number(place, word);
         let said = match self.saids.is_empty() {
             true => self.only,
@@ -244,9 +281,50 @@ mod tests {
                 .collect();
             let mut expected = words.clone();
             expected.sort_unstable();
-            let mut words = words;
-            sort_by_digits(&mut words, &mut Vec::new());
-            assert_eq!(words, expected);
+            let (mut by_three, mut by_four) = (words.clone(), words);
+            sort_by_digits::<3, { digit(3) }>(&mut by_three, &mut Vec::new());
+            sort_by_digits::<4, { digit(4) }>(&mut by_four, &mut Vec::new());
+            assert!(by_three == expected && by_four == expected);
+        }
+    }
+
+    /// However bundles follow each other, each tuple comes back with its line, by
+    /// device and in the order of loading; a stable sort of all is the oracle.
+    #[test]
+    fn lines_are_those_of_the_tuples() {
+        use super::super::bundle::{Bundle, Tuple, device_of};
+        use crate::equipment::Device;
+        // The first line of each bundle and what it says: lines that ascend or
+        // not, that do not fit in words, and bundles that say something else.
+        let ascending = [(1u32, 5), (40, 5), (900, 5)];
+        let descending = [(900, 5), (1, 5)];
+        let large = [(7, 5), (LOW as u32 - 3, 5), (LOW as u32 + 9, 5)];
+        let different = [(1, 5), (40, 6), (80, 5)];
+        let bundles: [&[(u32, u32)]; 4] = [&ascending, &descending, &large, &different];
+        for bundles in bundles {
+            // One thing that is said or two, on lines that ascend or do not.
+            for (kinds, turn) in [(1, 0), (2, 0), (1, 13), (2, 13)] {
+                let mut partition = Partition::default();
+                let mut expected = Vec::new();
+                for &(first, said) in bundles {
+                    let tuples = (0..32u32).map(|number| {
+                        let device = u64::from(number * 7 % 10);
+                        let (said, line) = (said + number % kinds, first + (number ^ turn));
+                        expected.push((device, said, line));
+                        Tuple::new(Device::from_number(device).unwrap(), said, line)
+                    });
+                    let bundle = Bundle::of_register(tuples.collect());
+                    partition.add(bundle.segment(0));
+                }
+                expected.sort_by_key(|&(device, ..)| device);
+                let sorted = partition.sort();
+                let words = sorted.words().iter().enumerate();
+                let found = words.map(|(place, &word)| {
+                    let (said, line) = sorted.tuple(place, word);
+                    (device_of(0, Sorted::key(word)), said, line)
+                });
+                assert_eq!(found.collect::<Vec<_>>(), expected);
+            }
         }
     }
 }

@@ -53,22 +53,38 @@ pub struct DevicesBuilder {
     keeps_lines: bool,
     /// Devices to set addresses aside for.
     expected: usize,
-    /// Those of the present TAC.
-    tac: Vec<Serial>,
     /// The present TAC.
     current: u32,
     /// As of [`Devices`].
     mixes: [Mix<SERIAL_BITS>; MIXES],
     /// What scatters the devices of TACs without structures.
     rest_mix: Mix<47>,
-    /// These, as words.
+    /// What is under way.
+    scratch: Scratch,
+    /// What has been laid out.
+    piece: Piece,
+}
+
+/// Memory of a builder, which may be used again for another one.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// The devices of the present TAC.
+    tac: Vec<Serial>,
+    /// Those of TACs without structures, as words.
     rest: Vec<u64>,
     /// The lines of the list for them, if lines are kept.
     rest_lines: Vec<u32>,
     /// How many devices each line of the present TAC has.
     taken: Vec<u8>,
-    /// What has been laid out.
-    piece: Piece,
+    /// For what is made of the rest.
+    scattered: Scattered,
+}
+
+impl Scratch {
+    /// Takes the rest back that was given away with a piece.
+    pub(crate) fn take_back(&mut self, rest: Scattered) {
+        self.scattered = rest;
+    }
 }
 
 /// A device of the present TAC.
@@ -157,10 +173,12 @@ impl DevicesBuilder {
         }
     }
 
-    /// The same, where the line of each device is kept.
-    pub(in crate::equipment) fn with_lines(seed: u64, keeps_lines: bool) -> Self {
+    /// The same, where the line of each device may be kept, with the memory of one
+    /// before.
+    pub(in crate::equipment) fn with_lines(seed: u64, keeps_lines: bool, scratch: Scratch) -> Self {
         Self {
             keeps_lines,
+            scratch,
             ..Self::new(seed)
         }
     }
@@ -183,12 +201,23 @@ impl DevicesBuilder {
     pub(in crate::equipment) fn push_with(&mut self, device: u64, class: u32, line: u32) {
         let mut serial = device.wrapping_sub(u64::from(self.current) * SERIALS);
         if serial >= SERIALS {
-            self.finish_tac();
-            self.current = (device / SERIALS) as u32;
+            self.begin(device);
             serial = device % SERIALS;
         }
-        self.tac.push(Serial {
-            serial: serial as u32,
+        self.push_serial(serial as u32, class, line);
+    }
+
+    /// Begins with the TAC of a device.
+    pub(in crate::equipment) fn begin(&mut self, device: u64) {
+        self.finish_tac();
+        self.current = (device / SERIALS) as u32;
+    }
+
+    /// Adds the device of the present TAC with this serial number.
+    #[inline]
+    pub(in crate::equipment) fn push_serial(&mut self, serial: u32, class: u32, line: u32) {
+        self.scratch.tac.push(Serial {
+            serial,
             class,
             line,
         });
@@ -213,23 +242,28 @@ impl DevicesBuilder {
         own.hashed.append(&arrays.hashed);
         own.dense_lines.extend(arrays.dense_lines);
         own.hashed_lines.extend(arrays.hashed_lines);
-        self.rest.extend(other.rest);
-        self.rest_lines.extend(other.rest_lines);
+        let own = &mut self.scratch;
+        own.rest.extend(other.scratch.rest);
+        own.rest_lines.extend(other.scratch.rest_lines);
     }
 
-    /// What has been collected, for a [`Joiner`].
-    pub(in crate::equipment) fn into_piece(mut self) -> Piece {
+    /// What has been collected, for a [`Joiner`], and memory for another builder.
+    pub(in crate::equipment) fn into_piece(mut self) -> (Piece, Scratch) {
         self.finish_tac();
         let arrays = &mut self.piece.arrays;
         arrays.dense.shrink();
         arrays.hashed.shrink();
-        arrays.rest = Scattered::of(&self.rest, &self.rest_lines);
-        self.piece
+        let scratch = &mut self.scratch;
+        let old = core::mem::take(&mut scratch.scattered);
+        arrays.rest = Scattered::of((&scratch.rest, &scratch.rest_lines), old);
+        scratch.rest.clear();
+        scratch.rest_lines.clear();
+        (self.piece, self.scratch)
     }
 
     /// Chooses a structure for the present TAC.
     fn finish_tac(&mut self) {
-        let devices = core::mem::take(&mut self.tac);
+        let devices = core::mem::take(&mut self.scratch.tac);
         if devices.is_empty() {
             return;
         }
@@ -254,30 +288,36 @@ impl DevicesBuilder {
         } else {
             self.leave_to_rest(&devices);
         }
-        self.tac = devices;
-        self.tac.clear();
+        self.scratch.tac = devices;
+        self.scratch.tac.clear();
     }
 
     /// Leaves the present TAC to the rest.
     fn leave_to_rest(&mut self, devices: &[Serial]) {
         let base = u64::from(self.current) * SERIALS;
-        if self.rest.is_empty() {
-            self.rest.reserve(self.expected);
+        let Scratch {
+            rest, rest_lines, ..
+        } = &mut self.scratch;
+        if rest.is_empty() {
+            rest.reserve(self.expected);
         }
         let mix = self.rest_mix;
         let words = devices.iter().map(|device| {
             let key = base + u64::from(device.serial);
             rest::word(mix, key, device.class)
         });
-        self.rest.extend(words);
+        rest.extend(words);
         if self.keeps_lines {
-            (self.rest_lines).extend(devices.iter().map(|device| device.line));
+            rest_lines.extend(devices.iter().map(|device| device.line));
         }
         let by_bits = &mut self.piece.by_bits;
         // Most TACs have devices of one class only.
         let first = devices.first().map_or(1, |device| device.class);
         if devices.iter().all(|device| device.class == first) {
             by_bits.add(first, devices.len() as u64);
+            if u64::from(first) < LARGE {
+                return;
+            }
         } else {
             devices
                 .iter()
@@ -410,12 +450,13 @@ impl DevicesBuilder {
         let most = overflow_limit(devices.len());
         for (number, mix) in (0..).zip(&self.mixes) {
             let mut overflowed = 0;
-            self.taken.clear();
-            self.taken.resize(lines as usize, 0);
+            let taken = &mut self.scratch.taken;
+            taken.clear();
+            taken.resize(lines as usize, 0);
             for device in devices {
                 let (line, remainder) = geometry.place(mix.apply(u64::from(device.serial)));
                 let place = base + line as usize;
-                let taken = self.taken.get_mut(line as usize);
+                let taken = taken.get_mut(line as usize);
                 let (Some(line), Some(taken)) = (arrays.hashed.get_mut(place), taken) else {
                     continue;
                 };
@@ -449,7 +490,7 @@ impl DevicesBuilder {
     #[must_use]
     pub fn finish(self) -> Devices {
         let mut joiner = Joiner::new(self.seed, self.keeps_lines);
-        let mut arrays = joiner.join(self.into_piece());
+        let mut arrays = joiner.join(self.into_piece().0);
         let rest = vec![core::mem::take(&mut arrays.rest)];
         let (mut devices, _) = joiner.finish_here(rest);
         let dense = core::mem::take(&mut arrays.dense);

@@ -80,6 +80,7 @@ impl Layout for Slots16 {
         Self::low(line, slot)
     }
 
+    #[inline]
     fn set(line: &mut Line, slot: usize, value: u64) {
         let words: &mut [u16; 32] = bytemuck::cast_mut(line);
         if let Some(word) = words.get_mut(slot) {
@@ -133,6 +134,7 @@ impl Layout for Slots24 {
         }
     }
 
+    #[inline]
     fn set(line: &mut Line, slot: usize, value: u64) {
         if slot < Self::SLOTS {
             let words: &mut [u16; 32] = bytemuck::cast_mut(line);
@@ -196,6 +198,7 @@ impl Layout for Slots28 {
         }
     }
 
+    #[inline]
     fn set(line: &mut Line, slot: usize, value: u64) {
         if slot < Self::SLOTS {
             let words: &mut [u16; 32] = bytemuck::cast_mut(line);
@@ -251,6 +254,7 @@ impl Layout for Slots32 {
         Self::low(line, slot)
     }
 
+    #[inline]
     fn set(line: &mut Line, slot: usize, value: u64) {
         let words: &mut [u32; 16] = bytemuck::cast_mut(line);
         if let Some(word) = words.get_mut(slot) {

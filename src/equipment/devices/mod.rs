@@ -54,11 +54,12 @@ mod stored;
 mod table;
 
 pub use self::build::DevicesBuilder;
-pub(crate) use self::build::{Arrays, Item};
+pub(crate) use self::build::{Arrays, Item, Scratch};
 pub(super) use self::build::{Joiner, Piece};
 pub(super) use self::mix::Mix;
 pub(super) use self::pages::Lines;
 pub use self::pages::Region;
+pub(crate) use self::pages::populate;
 pub(super) use self::processor::prefetch;
 pub(super) use self::quotient::Geometry;
 pub(crate) use self::rest::{BUCKETS, Few, Filled, Rest, Scattered, Sketch};

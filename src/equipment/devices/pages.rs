@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use core::fmt;
+use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::slice;
@@ -50,6 +51,10 @@ const MAPPED_MIN: usize = match cfg!(target_os = "linux") {
 
 /// Octets of a huge page of x86-64, and of other processors with 4 KiB pages.
 const HUGE_PAGE: usize = 2 << 20;
+
+/// Octets of a page where none are larger; where they are, hints about less are
+/// not taken.
+const PAGE: usize = 4096;
 
 // SAFETY: the memory is owned by its `Lines` alone, as that of a `Vec<Line>`, or
 // it is a region's, which any thread may read.
@@ -138,6 +143,21 @@ impl Lines {
             // pages, are a part of this mapping that no line stands in.
             unsafe { system::unmap(self.start.byte_add(used).cast(), room - used) };
             self.room = used / size_of::<Line>();
+        }
+    }
+}
+
+/// Has the system clear the pages of some memory at once, which takes half the time
+/// that it takes to touch one after the other. A hint: without it everything is
+/// the same, only later.
+pub(crate) fn populate(memory: &mut [MaybeUninit<u8>]) {
+    let before = memory.as_ptr().addr().wrapping_neg() % PAGE;
+    if let Some(whole) = memory.get_mut(before..) {
+        let size = whole.len() - whole.len() % PAGE;
+        if size > 0 {
+            // SAFETY: these are whole pages of memory that is borrowed alone,
+            // and what it holds stays as it is.
+            unsafe { system::populate(NonNull::from(whole).cast(), size) };
         }
     }
 }
@@ -269,6 +289,17 @@ mod system {
         }
     }
 
+    /// Has pages made that can be written to.
+    ///
+    /// # Safety
+    ///
+    /// They are whole pages, which belong to the caller.
+    pub(super) unsafe fn populate(start: NonNull<c_void>, size: usize) {
+        // SAFETY: as the caller says. What pages hold does not change; older
+        // kernels refuse, and make them when they are written to.
+        let _ = unsafe { madvise(start.as_ptr(), size, Advice::LinuxPopulateWrite) };
+    }
+
     /// Gives a part of a mapping back.
     ///
     /// # Safety
@@ -301,6 +332,13 @@ mod system {
     ///
     /// Always.
     pub(super) unsafe fn unmap(_start: NonNull<c_void>, _size: usize) {}
+
+    /// See the function of this name above.
+    ///
+    /// # Safety
+    ///
+    /// Always.
+    pub(super) unsafe fn populate(_start: NonNull<c_void>, _size: usize) {}
 }
 
 #[cfg(test)]
@@ -388,5 +426,18 @@ mod tests {
         lines.extend(1);
         lines.shrink();
         assert_eq!(lines.room, 1);
+    }
+
+    #[test]
+    fn what_is_populated_holds_what_it_held() {
+        for (length, room) in [(0, 0), (5, 100), (3 * PAGE + 7, 5 * PAGE), (9, HUGE_PAGE)] {
+            let mut octets = Vec::with_capacity(room);
+            octets.resize(length, 7u8);
+            populate(octets.spare_capacity_mut());
+            octets.resize(room, 8);
+            let (first, rest) = octets.split_at(length);
+            assert!(first.iter().all(|&octet| octet == 7));
+            assert!(rest.iter().all(|&octet| octet == 8));
+        }
     }
 }

@@ -8,10 +8,14 @@
 //! pieces fills a part of the table that stays in the cache, no other bucket has
 //! a device of that part, and several can be at work at once ([`Sketch`]).
 
+use core::marker::PhantomData;
+use core::ops::Range;
+
 use super::build::Item;
 use super::line::{Layout, Line, Slots24, Slots28, Slots32};
 use super::mix::{Mix, Seeds};
 use super::pages::Lines;
+use super::processor::prefetch;
 use super::quotient::{self, Geometry, Inserted, Table, overflow_limit};
 use super::table;
 
@@ -95,10 +99,15 @@ pub(super) fn word(mix: Mix<47>, key: u64, class: u32) -> u64 {
 
 impl Scattered {
     /// Devices whose words come in any order, with the lines of the list, if
-    /// these are kept.
-    pub(crate) fn of(words: &[u64], lines: &[u32]) -> Self {
+    /// these are kept; in the memory of others.
+    pub(crate) fn of((words, lines): (&[u64], &[u32]), old: Self) -> Self {
+        let mut scattered = old;
+        scattered.ends.clear();
+        // All of it is written to.
+        scattered.words.resize(words.len(), 0);
+        scattered.lines.resize(lines.len(), 0);
         if words.is_empty() {
-            return Self::default();
+            return scattered;
         }
         let bucket = |word: u64| (word >> BUCKET_SHIFT) as usize;
         let mut next = [0u32; BUCKETS];
@@ -107,19 +116,13 @@ impl Scattered {
                 *count += 1;
             }
         }
-        let mut ends = Vec::with_capacity(BUCKETS);
         let mut end = 0;
         for next in &mut next {
             let start = end;
             end += *next;
-            ends.push(end);
+            scattered.ends.push(end);
             *next = start;
         }
-        let mut scattered = Self {
-            words: vec![0; words.len()],
-            lines: vec![0; lines.len()],
-            ends,
-        };
         for (number, &word) in words.iter().enumerate() {
             let Some(next) = next.get_mut(bucket(word)) else {
                 continue;
@@ -151,10 +154,26 @@ impl Scattered {
         self.words.len()
     }
 
+    /// Where those of some buckets stand.
+    fn range(&self, buckets: Range<usize>) -> Range<usize> {
+        let end = |bucket: usize| self.ends.get(bucket).map_or(0, |&end| end as usize);
+        let before = |bucket: usize| bucket.checked_sub(1).map_or(0, end);
+        before(buckets.start)..before(buckets.end)
+    }
+
+    /// How many there are in some buckets.
+    pub(crate) fn count(&self, buckets: Range<usize>) -> usize {
+        self.range(buckets).len()
+    }
+
+    /// The words of those in some buckets, as octets.
+    pub(crate) fn words(&self, buckets: Range<usize>) -> &[u8] {
+        bytemuck::cast_slice(self.words.get(self.range(buckets)).unwrap_or_default())
+    }
+
     /// Those of a bucket.
     pub(crate) fn bucket(&self, bucket: usize) -> Few<'_> {
-        let end = |bucket: usize| self.ends.get(bucket).map_or(0, |&end| end as usize);
-        let range = bucket.checked_sub(1).map_or(0, end)..end(bucket);
+        let range = self.range(bucket..bucket + 1);
         Few {
             words: bytemuck::cast_slice(self.words.get(range.clone()).unwrap_or_default()),
             lines: bytemuck::cast_slice(self.lines.get(range).unwrap_or_default()),
@@ -163,6 +182,13 @@ impl Scattered {
 }
 
 impl Few<'_> {
+    /// Has all of it fetched while other work goes on.
+    pub(crate) fn prefetch(self) {
+        for octets in [self.words, self.lines] {
+            octets.iter().step_by(Lines::LINE).for_each(prefetch);
+        }
+    }
+
     /// Calls `visitor` with each word, and the line.
     #[inline]
     fn each(self, mut visitor: impl FnMut(u64, u32)) {
@@ -266,12 +292,24 @@ pub(crate) struct Filled {
 }
 
 impl Filled {
-    /// A part of a table without devices.
-    pub(crate) fn empty(sketch: &Sketch) -> Self {
+    /// A part of a table without devices, in the memory of another one.
+    pub(crate) fn empty(sketch: &Sketch, old: Self) -> Self {
+        let Self {
+            mut lines,
+            mut list_lines,
+            mut exact,
+            ..
+        } = old;
+        lines.clear();
+        lines.resize(sketch.part(), Line::EMPTY);
+        list_lines.clear();
+        list_lines.resize(sketch.part_lines(), 0);
+        exact.clear();
         Self {
-            lines: vec![Line::EMPTY; sketch.part()],
-            list_lines: vec![0; sketch.part_lines()],
-            ..Self::default()
+            lines,
+            list_lines,
+            exact,
+            overflowed: 0,
         }
     }
 
@@ -289,6 +327,62 @@ impl Filled {
             bytemuck::cast_slice_mut(&mut self.lines),
             bytemuck::cast_slice_mut(&mut self.list_lines),
         ]
+    }
+}
+
+/// A part that is being filled.
+struct Filling<L> {
+    /// Where devices stand in the whole table.
+    geometry: Geometry<47>,
+    /// Bits of a slot that the class has.
+    class_bits: u32,
+    /// The first line of the part.
+    first: u64,
+    /// How devices are scattered.
+    mix: Mix<47>,
+    /// How many devices each line has.
+    taken: Vec<u8>,
+    /// The part.
+    filled: Filled,
+    /// How lines are cut.
+    layout: PhantomData<L>,
+}
+
+impl<L: Layout> Filling<L> {
+    /// Adds some devices.
+    fn add(&mut self, few: Few<'_>) {
+        few.each(|word, list_line| self.insert(word, list_line));
+    }
+
+    /// Adds a device.
+    #[inline(always)]
+    fn insert(&mut self, word: u64, list_line: u32) {
+        let (line, remainder) = self.geometry.place(word & !LARGE);
+        let class = (word & LARGE) as u32;
+        let place = (line - self.first.min(line)) as usize;
+        let Filled { lines, .. } = &mut self.filled;
+        let (Some(line), Some(taken)) = (lines.get_mut(place), self.taken.get_mut(place)) else {
+            return;
+        };
+        match quotient::insert::<L>((line, taken), remainder, class, self.class_bits) {
+            Inserted::Stands(slot) => {
+                let slot = place * L::SLOTS + slot;
+                if let Some(line) = self.filled.list_lines.get_mut(slot) {
+                    *line = list_line;
+                }
+                return;
+            }
+            Inserted::WithoutClass => {}
+            Inserted::Overflowed => self.filled.overflowed += 1,
+        }
+        // Those of large classes are in the exact table anyway.
+        if u64::from(class) != LARGE {
+            self.filled.exact.push(Item {
+                key: self.mix.invert(word & !LARGE),
+                class,
+                line: list_line,
+            });
+        }
     }
 }
 
@@ -332,58 +426,42 @@ impl Sketch {
         Mix::new(self.seeds.nth(self.number))
     }
 
-    /// Fills the part of a bucket.
+    /// Fills the part of a bucket, in the memory of another one.
     ///
     /// # Errors
     ///
     /// If its devices cannot be read.
-    pub(crate) fn fill(&self, bucket: usize, rest: &dyn Rest) -> Result<Filled, String> {
+    pub(crate) fn fill(
+        &self,
+        bucket: usize,
+        rest: &dyn Rest,
+        old: Filled,
+    ) -> Result<Filled, String> {
         match self.slots {
-            Slots::Of24 => self.fill_slots::<Slots24>(bucket, rest),
-            Slots::Of28 => self.fill_slots::<Slots28>(bucket, rest),
-            Slots::Of32 => self.fill_slots::<Slots32>(bucket, rest),
+            Slots::Of24 => self.fill_slots::<Slots24>(bucket, rest, old),
+            Slots::Of28 => self.fill_slots::<Slots28>(bucket, rest, old),
+            Slots::Of32 => self.fill_slots::<Slots32>(bucket, rest, old),
         }
     }
 
     /// The same, of lines that are cut in this way.
-    fn fill_slots<L: Layout>(&self, bucket: usize, rest: &dyn Rest) -> Result<Filled, String> {
-        let count = self.part();
-        let first = (bucket * count) as u64;
-        let geometry = Geometry::<47>::new(self.lines);
-        let class_bits = Table::<L>::class_bits(self.lines);
-        let mix = self.mix();
-        let mut filled = Filled::empty(self);
-        let mut taken = vec![0; count];
-        let mut insert = |word: u64, list_line: u32| {
-            let (line, remainder) = geometry.place(word & !LARGE);
-            let class = (word & LARGE) as u32;
-            let place = (line - first.min(line)) as usize;
-            let (Some(line), Some(taken)) = (filled.lines.get_mut(place), taken.get_mut(place))
-            else {
-                return;
-            };
-            match quotient::insert::<L>((line, taken), remainder, class, class_bits) {
-                Inserted::Stands(slot) => {
-                    let slot = place * L::SLOTS + slot;
-                    if let Some(line) = filled.list_lines.get_mut(slot) {
-                        *line = list_line;
-                    }
-                    return;
-                }
-                Inserted::WithoutClass => {}
-                Inserted::Overflowed => filled.overflowed += 1,
-            }
-            // Those of large classes are in the exact table anyway.
-            if u64::from(class) != LARGE {
-                filled.exact.push(Item {
-                    key: mix.invert(word & !LARGE),
-                    class,
-                    line: list_line,
-                });
-            }
+    fn fill_slots<L: Layout>(
+        &self,
+        bucket: usize,
+        rest: &dyn Rest,
+        old: Filled,
+    ) -> Result<Filled, String> {
+        let mut filling = Filling::<L> {
+            geometry: Geometry::new(self.lines),
+            class_bits: Table::<L>::class_bits(self.lines),
+            first: (bucket * self.part()) as u64,
+            mix: self.mix(),
+            taken: vec![0; self.part()],
+            filled: Filled::empty(self, old),
+            layout: PhantomData,
         };
-        rest.bucket(bucket, &mut |few| few.each(&mut insert))?;
-        Ok(filled)
+        rest.bucket(bucket, &mut |few| filling.add(few))?;
+        Ok(filling.filled)
     }
 
     /// The sketch with another bijection, if too many devices found no room with
@@ -428,7 +506,7 @@ impl Sketch {
                 own_lines.extend(filled.list_lines.get(place * L::SLOTS + slot));
             }
         }
-        Scattered::of(&words, &own_lines)
+        Scattered::of((&words, &own_lines), Scattered::default())
     }
 
     /// Devices with whole keys, scattered for this sketch.
@@ -438,7 +516,10 @@ impl Sketch {
             .map(|item| word(self.mix(), item.key, item.class));
         let lines = items.iter().map(|item| item.line);
         let lines = lines.take(if self.keeps_lines { items.len() } else { 0 });
-        Scattered::of(&words.collect::<Vec<_>>(), &lines.collect::<Vec<_>>())
+        Scattered::of(
+            (&words.collect::<Vec<_>>(), &lines.collect::<Vec<_>>()),
+            Scattered::default(),
+        )
     }
 
     /// The table of all parts.
@@ -527,7 +608,7 @@ mod tests {
             let rest = vec![sketch.scatter(&items)];
             let mut again = Vec::new();
             for bucket in 0..BUCKETS {
-                let filled = sketch.fill(bucket, &rest).unwrap();
+                let filled = sketch.fill(bucket, &rest, Filled::default()).unwrap();
                 again.push(next.scatter_again(&sketch, (bucket, &filled)));
                 again.push(next.scatter(&filled.exact));
             }

@@ -127,7 +127,9 @@ impl Joiner {
             let mut overflowed = 0;
             for bucket in 0..BUCKETS {
                 // What is in memory can be read.
-                let filled = own.fill(bucket, &rest).unwrap_or_default();
+                let filled = own
+                    .fill(bucket, &rest, Filled::default())
+                    .unwrap_or_default();
                 lines.append(&filled.lines);
                 list_lines.extend(filled.list_lines);
                 exact.extend(filled.exact);
