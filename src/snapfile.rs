@@ -22,6 +22,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::{self, JoinHandle};
 
 use crate::equipment::Snapshot;
 use crate::snapshot::{self, Contents, Elsewhere, Provenance, Sink, WriteError};
@@ -77,10 +79,13 @@ pub fn write_with(
         Ok(None) => return Err(told(&"is being written by another process")),
         Err(error) => return Err(cannot(&error)),
     };
-    let mut sink = FileSink(file);
+    let mut sink = FileSink::new(file);
     let written = snapshot::write_with(snapshot, elsewhere, provenance, created, &mut sink);
+    // Whatever came of it, nobody is to be at work on it any more.
+    let whole = sink.finish();
     let placed = match written {
-        Ok(contents) => place(&sink.0, &unfinished, path)
+        Ok(contents) => whole
+            .and_then(|file| place(&file, &unfinished, path))
             .map(|dir| (contents, dir))
             .map_err(|error| cannot(&error)),
         Err(WriteError::Sink(error)) => Err(cannot(&error)),
@@ -160,13 +165,81 @@ fn place(file: &File, unfinished: &Path, path: &Path) -> io::Result<File> {
 }
 
 /// A file that is written. Sections are large, so that no buffer is needed.
-struct FileSink(File);
+struct FileSink {
+    /// It.
+    file: File,
+    /// Octets that nobody was asked to bring to the disk yet.
+    fresh: usize,
+    /// Brings the others there.
+    flusher: Option<Flusher>,
+}
+
+/// From so many octets on it is worth to bring a part of a file to the disk while
+/// the rest is written: so little is left to wait for in the end.
+const FLUSHED: usize = 32 << 20;
+
+/// A thread that brings a file to the disk again and again.
+struct Flusher {
+    /// Asks it to.
+    ask: SyncSender<()>,
+    /// It; what went wrong is told once only, by the system as well.
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl FileSink {
+    /// Nothing yet.
+    fn new(file: File) -> Self {
+        Self {
+            file,
+            fresh: 0,
+            flusher: None,
+        }
+    }
+
+    /// Has what was written brought to the disk.
+    fn flush(&mut self) {
+        if self.flusher.is_none() {
+            // Without one it is all done in the end.
+            self.flusher = self.file.try_clone().and_then(Flusher::start).ok();
+        }
+        // While it is at it, more gathers.
+        let is_asked = |own: &Flusher| own.ask.try_send(()).is_ok();
+        if self.flusher.as_ref().is_none_or(is_asked) {
+            self.fresh = 0;
+        }
+    }
+
+    /// The whole file, which is yet to be brought to the disk to its end.
+    fn finish(self) -> io::Result<File> {
+        if let Some(Flusher { ask, thread }) = self.flusher {
+            drop(ask);
+            let lost = |_| io::Error::other("a thread was lost");
+            thread.join().map_err(lost).flatten()?;
+        }
+        Ok(self.file)
+    }
+}
+
+impl Flusher {
+    /// One for a file.
+    fn start(file: File) -> io::Result<Self> {
+        let (ask, asked) = mpsc::sync_channel(0);
+        let thread = thread::Builder::new();
+        let thread = thread.spawn(move || asked.iter().try_for_each(|()| file.sync_data()))?;
+        Ok(Self { ask, thread })
+    }
+}
 
 impl Sink for FileSink {
     type Error = io::Error;
 
     fn write(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.0.write_all(octets)
+        self.file.write_all(octets)?;
+        self.fresh += octets.len();
+        if self.fresh >= FLUSHED {
+            self.flush();
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use super::spill::Spill;
 use super::{Budget, Slabs};
 use crate::equipment::ARRAYS;
 use crate::equipment::bulk::{Arrays, Filled, Sketch};
-use crate::snapshot::Elsewhere;
+use crate::snapshot::{Elsewhere, Sum};
 
 /// Octets that are read at a time.
 const BUFFER: usize = 1 << 20;
@@ -21,6 +21,8 @@ const PART: usize = 128 << 10;
 const REST: usize = Arrays::COUNT;
 /// That of the lines of lists for their places.
 const REST_LINES: usize = REST + 1;
+/// Arrays that are a section each.
+const WHOLE: [usize; 3] = [0, 1, REST];
 /// How many arrays there are.
 const COUNT: usize = REST_LINES + 1;
 
@@ -33,6 +35,8 @@ pub(crate) struct Shelf {
     slabs: Slabs,
     /// What each array consists of.
     arrays: [Vec<Place>; COUNT],
+    /// The checksums of those that are a section each.
+    sums: [Sum; WHOLE.len()],
     /// What is in a file.
     spill: Option<Spill>,
     /// The lines for the places behind all of these.
@@ -64,6 +68,7 @@ impl Shelf {
             slabs: Slabs::new(COUNT, 1, budget.ledger.clone()),
             budget: budget.clone(),
             arrays: Default::default(),
+            sums: Default::default(),
             spill: None,
             lines: Vec::new(),
         }
@@ -88,6 +93,9 @@ impl Shelf {
     pub(super) fn begin_rest(&mut self) {
         for array in self.arrays.iter_mut().skip(REST) {
             array.clear();
+        }
+        for (sum, _) in self.sums.iter_mut().zip(WHOLE).filter(|own| own.1 == REST) {
+            *sum = Sum::default();
         }
     }
 
@@ -120,6 +128,10 @@ impl Shelf {
         let Some(places) = self.arrays.get_mut(array).filter(|_| !octets.is_empty()) else {
             return Ok(());
         };
+        // They are near the processor still.
+        for (sum, _) in self.sums.iter_mut().zip(WHOLE).filter(|own| own.1 == array) {
+            sum.add(octets);
+        }
         if self.budget.has_room(octets.len()) {
             for part in octets.chunks(PART) {
                 let write = |slab: &mut Vec<u8>| slab.extend_from_slice(part);
@@ -221,6 +233,14 @@ impl Elsewhere<io::Error> for Shelf {
             [_] => Some(pieces.sum()),
             _ => Some(pieces.sum::<u64>() + 4 * self.lines.len() as u64),
         }
+    }
+
+    fn checksum(&self, section: &str) -> Option<u64> {
+        let &[array] = self.arrays_of(section) else {
+            return None;
+        };
+        let place = WHOLE.iter().position(|&whole| whole == array)?;
+        self.sums.get(place).map(|sum| sum.clone().finish())
     }
 
     fn read(&self, section: &str, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {

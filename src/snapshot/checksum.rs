@@ -3,6 +3,7 @@
 //! So that many may be at work on a section of gigabytes, each block is summed
 //! for itself.
 
+use core::fmt;
 use core::hash::Hasher as _;
 
 use twox_hash::XxHash3_64;
@@ -18,8 +19,8 @@ pub(super) fn of(octets: &[u8]) -> u64 {
 }
 
 /// The checksum of a section that comes part by part, wherever that is cut.
-#[derive(Default)]
-pub(super) struct Sum {
+#[derive(Clone, Default)]
+pub(crate) struct Sum {
     /// Those of blocks.
     blocks: Vec<u64>,
     /// The block under way, if it has any octets.
@@ -28,9 +29,15 @@ pub(super) struct Sum {
     len: usize,
 }
 
+impl fmt::Debug for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sum({} blocks)", self.blocks.len())
+    }
+}
+
 impl Sum {
     /// Adds the next octets.
-    pub(super) fn add(&mut self, mut octets: &[u8]) {
+    pub(crate) fn add(&mut self, mut octets: &[u8]) {
         while !octets.is_empty() {
             let room = BLOCK - self.len;
             let (own, rest) = octets.split_at(room.min(octets.len()));
@@ -55,7 +62,7 @@ impl Sum {
     }
 
     /// The checksum of all of them.
-    pub(super) fn finish(mut self) -> u64 {
+    pub(crate) fn finish(mut self) -> u64 {
         self.end_block();
         of_blocks(self.blocks.into_iter())
     }

@@ -113,6 +113,12 @@ pub trait Elsewhere<E> {
     /// How many octets a section has, if it is kept here.
     fn length(&self, section: &str) -> Option<u64>;
 
+    /// The checksum of such a section, if it is known: otherwise it is read once
+    /// more for that.
+    fn checksum(&self, _section: &str) -> Option<u64> {
+        None
+    }
+
     /// Gives them to `take`, one after the other.
     ///
     /// # Errors
@@ -148,14 +154,17 @@ pub(super) fn write<S: Sink>(
                 let checksum = checksum::of(&section.octets);
                 (section.octets.len() as u64, checksum)
             }
-            Some(length) => {
-                let mut sum = checksum::Sum::default();
-                elsewhere.read(section.name, &mut |octets| {
-                    sum.add(octets);
-                    Ok(())
-                })?;
-                (length, sum.finish())
-            }
+            Some(length) => match elsewhere.checksum(section.name) {
+                Some(checksum) => (length, checksum),
+                None => {
+                    let mut sum = checksum::Sum::default();
+                    elsewhere.read(section.name, &mut |octets| {
+                        sum.add(octets);
+                        Ok(())
+                    })?;
+                    (length, sum.finish())
+                }
+            },
         };
         let entry = TableEntry {
             name: section.name.to_owned(),

@@ -67,6 +67,7 @@ use thiserror::Error;
 use crate::equipment::{Flaw, Parts, Section, Snapshot};
 use crate::time::UnixTime;
 
+pub(crate) use self::checksum::Sum;
 pub use self::container::{Contents, Elsewhere, MAGIC, Sink, TableEntry};
 pub use self::provenance::{FileOrigin, Folded, ListOrigin, Provenance};
 pub use self::reading::Source;
