@@ -174,10 +174,7 @@ fn lookups(base: &Rulebook, devices: &[Device]) {
         for _ in 0..LOOKUPS / BATCH {
             let devices: [Device; BATCH] = core::array::from_fn(|_| next(1));
             let inquiries = devices.map(inquiry);
-            for inquiry in &inquiries {
-                rulebook.prefetch_start(inquiry);
-            }
-            rulebook.prefetch_next(inquiries.iter());
+            rulebook.prefetch(inquiries.iter());
             for inquiry in &inquiries {
                 let outcome = rulebook.decide(inquiry, UnixTime(0)).outcome;
                 assert!(matches!(black_box(outcome), Outcome::Status(_)));

@@ -198,10 +198,7 @@ impl Table for Prefetched<'_> {
 
     fn sum(&self, devices: &[u64]) -> u64 {
         let sums = devices.chunks(BATCH).map(|devices| {
-            for &device in devices {
-                self.0.prefetch_start(device);
-            }
-            self.0.prefetch_next(devices.iter().copied());
+            self.0.prefetch(devices.iter().copied());
             let classes = devices.iter().map(|&device| self.0.find(device));
             classes
                 .map(|class| u64::from(class.unwrap_or(0)))

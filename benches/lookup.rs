@@ -200,10 +200,8 @@ fn time_batches(
     group.bench_function(name, |bencher| {
         bencher.iter(|| {
             for inquiries in inquiries.chunks(BATCH) {
-                for inquiry in inquiries {
-                    rulebook.prefetch_start(inquiry);
-                }
-                rulebook.prefetch_next(inquiries.iter());
+                let devices = inquiries.iter().filter_map(|inquiry| inquiry.imei.ok());
+                (rulebook.snapshot()).prefetch(devices.map(|imei| imei.device));
                 for inquiry in inquiries {
                     black_box(rulebook.decide(black_box(inquiry), NOW));
                 }

@@ -118,11 +118,7 @@ fn measure(path: &Path, memory: Memory, devices: &mut Vec<Device>, times: &mut T
     times.dependent.push(since(start) / devices.len() as f64);
     let start = Instant::now();
     for devices in devices.chunks(BATCH) {
-        for &device in devices {
-            book.snapshot().prefetch_device(device);
-        }
-        book.snapshot()
-            .prefetch_devices_next(devices.iter().copied());
+        book.snapshot().prefetch(devices.iter().copied());
         black_box(devices.iter().map(|&device| ask(device)).sum::<u64>());
     }
     times.batch.push(since(start) / devices.len() as f64);

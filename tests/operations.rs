@@ -165,10 +165,7 @@ fn compare(name: &str, rulebook: &Rulebook, model: &Model, asked: &[u64]) -> u64
     };
     for asked in asked.chunks(32) {
         let inquiries: Vec<Inquiry<'_>> = asked.iter().map(inquiry).collect();
-        for inquiry in &inquiries {
-            rulebook.prefetch_start(inquiry);
-        }
-        rulebook.prefetch_next(inquiries.iter());
+        rulebook.prefetch(inquiries.iter());
         for (device, inquiry) in asked.iter().zip(&inquiries) {
             let expected = match model.get(device) {
                 Some(&status) => Outcome::Status(status),

@@ -86,16 +86,11 @@ impl BoundIndex {
         &self.spans
     }
 
-    /// Has the memory fetched that looking this subscriber up begins with.
+    /// Has the memory fetched that looking these subscribers up begins with: for
+    /// up to a batch of them.
     #[inline]
-    pub(super) fn prefetch_start(&self, imsi: Imsi) {
-        self.imsis.prefetch_start(imsi.rank());
-    }
-
-    /// Has the memory fetched that looking these up goes on with.
-    #[inline]
-    pub(super) fn prefetch_next(&self, imsis: impl Iterator<Item = Imsi>) {
-        prefetch_entries(&self.imsis, imsis);
+    pub(super) fn prefetch(&self, imsis: impl Iterator<Item = Imsi> + Clone) {
+        prefetch(&self.imsis, imsis);
     }
 
     /// Indexes what is much.
@@ -143,10 +138,12 @@ fn crowds<const BITS: u32>(
     keys.map(|key| (key, crowd(key))).collect()
 }
 
-/// Has what is said of these subscribers fetched, the places of which were
-/// fetched before.
+/// Has the memory fetched that looking these subscribers up begins with.
 #[inline]
-fn prefetch_entries(index: &BySubscriber, imsis: impl Iterator<Item = Imsi>) {
+fn prefetch(index: &BySubscriber, imsis: impl Iterator<Item = Imsi> + Clone) {
+    for imsi in imsis.clone() {
+        index.prefetch_start(imsi.rank());
+    }
     for imsi in imsis {
         index.prefetch_entries(imsi.rank());
     }
@@ -292,16 +289,10 @@ impl Exceptions {
         self.index.is_empty()
     }
 
-    /// Has the memory fetched that looking this subscriber up begins with.
+    /// Has the memory fetched that looking these subscribers up begins with.
     #[inline]
-    pub(super) fn prefetch_start(&self, imsi: Imsi) {
-        self.index.prefetch_start(imsi.rank());
-    }
-
-    /// Has the memory fetched that looking these up goes on with.
-    #[inline]
-    pub(super) fn prefetch_next(&self, imsis: impl Iterator<Item = Imsi>) {
-        prefetch_entries(&self.index, imsis);
+    pub(super) fn prefetch(&self, imsis: impl Iterator<Item = Imsi> + Clone) {
+        prefetch(&self.index, imsis);
     }
 }
 

@@ -63,16 +63,11 @@ impl DeviceRules {
         }
     }
 
-    /// See [`Devices::prefetch_start`].
+    /// Has the memory fetched that looking these devices up begins with; see
+    /// [`Devices::prefetch`].
     #[inline]
-    pub(super) fn prefetch_start(&self, device: Device) {
-        self.table.prefetch_start(device.number());
-    }
-
-    /// See [`Devices::prefetch_next`].
-    #[inline]
-    pub(super) fn prefetch_next(&self, devices: impl Iterator<Item = Device>) {
-        self.table.prefetch_next(devices.map(Device::number));
+    pub(super) fn prefetch(&self, devices: impl Iterator<Item = Device> + Clone) {
+        self.table.prefetch(devices.map(Device::number));
     }
 
     /// What a rule says, and its line if that is known, if it is one for this

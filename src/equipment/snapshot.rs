@@ -164,43 +164,25 @@ impl Snapshot {
         !self.rules.exceptions.is_empty()
     }
 
-    /// Has the memory fetched that looking up the rules of this single device
-    /// begins with: to be called as soon as it is known, so that other work is
-    /// done while the memory answers.
+    /// Has the memory fetched that looking up the rules of these single devices
+    /// begins with, so that the lines of many inquiries come at once instead of
+    /// one after the other.
     ///
     /// A hint that changes nothing but the time. It allocates nothing, and it is
     /// meant for up to [`BATCH`](super::devices::BATCH) devices at once.
     #[inline]
-    pub fn prefetch_device(&self, device: Device) {
-        self.rules.devices.prefetch_start(device);
-    }
-
-    /// The same of the bindings and exceptions of a subscriber.
-    #[inline]
-    pub fn prefetch_subscriber(&self, imsi: Imsi) {
-        if self.has_bindings() {
-            self.bindings.index.prefetch_start(imsi);
-        }
-        if self.has_exceptions() {
-            self.rules.exceptions.prefetch_start(imsi);
-        }
-    }
-
-    /// Has the memory fetched that looking these devices up goes on with, if
-    /// what it begins with says where that is.
-    #[inline]
-    pub fn prefetch_devices_next(&self, devices: impl Iterator<Item = Device>) {
-        self.rules.devices.prefetch_next(devices);
+    pub fn prefetch(&self, devices: impl Iterator<Item = Device> + Clone) {
+        self.rules.devices.prefetch(devices);
     }
 
     /// The same of the bindings and exceptions of subscribers.
     #[inline]
-    pub fn prefetch_subscribers_next(&self, imsis: impl Iterator<Item = Imsi> + Clone) {
+    pub fn prefetch_subscribers(&self, imsis: impl Iterator<Item = Imsi> + Clone) {
         if self.has_bindings() {
-            self.bindings.index.prefetch_next(imsis.clone());
+            self.bindings.index.prefetch(imsis.clone());
         }
         if self.has_exceptions() {
-            self.rules.exceptions.prefetch_next(imsis);
+            self.rules.exceptions.prefetch(imsis);
         }
     }
 

@@ -213,37 +213,22 @@ impl Rulebook {
         self.evaluate(inquiry, now, Shadows::Off, &mut Unwatched)
     }
 
-    /// Has the memory fetched that the verdict on an inquiry begins with: as
-    /// soon as it has been read, so that the next ones are read while the
-    /// memory answers. For up to [`BATCH`](crate::equipment::devices::BATCH)
-    /// inquiries, before the first is decided. A hint that changes nothing but
-    /// the time.
+    /// Has the memory fetched that the verdicts of these inquiries begin with,
+    /// so that it comes for all of them at once: for up to
+    /// [`BATCH`](crate::equipment::devices::BATCH) of them, before the first is
+    /// decided. A hint that changes nothing but the time.
     #[inline]
-    pub fn prefetch_start(&self, inquiry: &Inquiry<'_>) {
-        let snapshot = &self.base.snapshot;
-        if let Ok(imei) = inquiry.imei {
-            snapshot.prefetch_device(imei.device);
-            if let Some(overlay) = &self.overlay {
-                overlay.prefetch_device(imei.device);
-            }
-        }
-        if let Some(imsi) = inquiry.imsi {
-            snapshot.prefetch_subscriber(imsi);
-            if let Some(overlay) = &self.overlay {
-                overlay.prefetch_subscriber(imsi);
-            }
-        }
-    }
-
-    /// Has the memory fetched that the verdicts on the inquiries of a batch go
-    /// on with, where what they begin with says where that is: after
-    /// [`prefetch_start`](Self::prefetch_start) for all of them.
-    #[inline]
-    pub fn prefetch_next<'i>(&self, inquiries: impl Iterator<Item = &'i Inquiry<'i>> + Clone) {
-        let snapshot = &self.base.snapshot;
+    pub fn prefetch<'i>(&self, inquiries: impl Iterator<Item = &'i Inquiry<'i>> + Clone) {
         let imeis = (inquiries.clone()).filter_map(|inquiry| inquiry.imei.ok());
-        snapshot.prefetch_devices_next(imeis.map(|imei| imei.device));
-        snapshot.prefetch_subscribers_next(inquiries.filter_map(|inquiry| inquiry.imsi));
+        let devices = imeis.map(|imei| imei.device);
+        let snapshot = &self.base.snapshot;
+        snapshot.prefetch(devices.clone());
+        let imsis = inquiries.filter_map(|inquiry| inquiry.imsi);
+        snapshot.prefetch_subscribers(imsis.clone());
+        if let Some(overlay) = &self.overlay {
+            overlay.prefetch(devices);
+            overlay.prefetch_subscribers(imsis);
+        }
     }
 
     /// What would be said if all lists and policies that are shadows were in

@@ -234,38 +234,26 @@ impl Devices {
 
     //--- Batches
 
-    /// Has the memory fetched that the lookup of a device begins with: to be
-    /// called as soon as the device is known, so that what is done until it is
-    /// looked up takes place while the memory answers. Changes nothing but the
-    /// time that the lookup takes.
+    /// Has the memory fetched that the lookups of these devices begin with:
+    /// while one line is under way, the next are asked for. Changes nothing but
+    /// the time that the lookups take.
     ///
-    /// It pays if there is such work, that of another device at least; of more
-    /// than [`BATCH`] at once the first may be gone again before they are
-    /// looked up.
+    /// It pays from two devices on; of more than [`BATCH`] at once the first may
+    /// be gone again before they are looked up.
     #[inline]
-    pub fn prefetch_start(&self, device: u64) {
-        if self.directory.is_empty() {
-            self.spot_in_rest(device).prefetch();
-        } else if self.directory.is_large() {
-            self.directory.prefetch(tac(device));
-        }
-    }
-
-    /// Has the memory fetched that these lookups go on with, where
-    /// [`prefetch_start`](Self::prefetch_start) did not know of it: to be
-    /// called for all devices of a batch after that. What the directory says of
-    /// many TACs at once comes quicker than of one now and then.
-    #[inline]
-    pub fn prefetch_next(&self, devices: impl Iterator<Item = u64>) {
-        if !self.directory.is_empty() {
-            for device in devices {
-                self.locate(device).prefetch();
+    pub fn prefetch(&self, devices: impl Iterator<Item = u64> + Clone) {
+        if self.directory.is_large() {
+            for device in devices.clone() {
+                self.directory.prefetch(tac(device));
             }
+        }
+        for device in devices {
+            self.locate(device).prefetch();
         }
     }
 
     /// The classes of many devices, with the place of each among them. As
-    /// if all were fetched and then looked up one after the other, but what the
+    /// [`prefetch`](Self::prefetch) and then one after the other, but what the
     /// first has found out of a device's TAC the second need not, and of more
     /// than [`BATCH`] devices the next ones are fetched while some are looked
     /// at.

@@ -125,16 +125,20 @@ impl Edit {
 }
 
 impl Overlay {
-    /// Has the memory fetched that looking up this device begins with.
+    /// Has the memory fetched that looking up these devices begins with.
     #[inline]
-    pub(crate) fn prefetch_device(&self, device: Device) {
-        self.devices.prefetch(device.number());
+    pub(crate) fn prefetch(&self, devices: impl Iterator<Item = Device>) {
+        for device in devices {
+            self.devices.prefetch(device.number());
+        }
     }
 
-    /// Likewise for this subscriber.
+    /// Likewise for these subscribers.
     #[inline]
-    pub(crate) fn prefetch_subscriber(&self, imsi: Imsi) {
-        self.subscribers.prefetch(imsi.key());
+    pub(crate) fn prefetch_subscribers(&self, imsis: impl Iterator<Item = Imsi>) {
+        for imsi in imsis {
+            self.subscribers.prefetch(imsi.key());
+        }
     }
 
     /// An overlay without changes. The secret is to be a random number: it keeps
