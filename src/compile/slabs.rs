@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crate::equipment::bulk::populate;
 
 /// Octets of a piece: many times what is appended at once, so that little is left
-/// over at its end. What is not used of it is no memory, only addresses.
+/// over at its end. What is not used of the last one of a slab is in memory, too,
+/// and is not counted: a few dozen pieces whatever there is to compile.
 const PIECE: usize = 2 << 20;
 
 /// Octets of the first piece of a slab, which is all that small registers need.
 const FIRST: usize = 64 << 10;
 
-/// Counts the octets that are in memory, wherever they are kept, and keeps what is
-/// free of it.
+/// Counts the octets that are used, wherever they are kept, and keeps the pieces
+/// that are free.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger(Arc<Account>);
 
