@@ -169,9 +169,16 @@ impl Caller {
         loop {
             self.call.set(CallStatus::Connecting);
             let seat = self.workers.seat(self.shared.clock.now().uptime);
+            let call = Arc::clone(&self.call);
             let attempt = seat.runtime().spawn(self.attempt(seat));
-            // Fails only if the runtime has ended.
-            let Ok((caller, attempt)) = attempt.await else {
+            let attempt = attempt.await.inspect_err(|error| {
+                // Otherwise the runtime has ended.
+                if error.is_panic() {
+                    let host = &call.connect.origin_host;
+                    tracing::error!("{host} is not called any more: {error}; restart to call it");
+                }
+            });
+            let Ok((caller, attempt)) = attempt else {
                 return;
             };
             self = caller;
