@@ -14,6 +14,9 @@ use crate::harness::{Run, Serving, directory, weir};
 /// How often the server is killed here; `WEIR_KILLS` says how often instead.
 const KILLS: u64 = 60;
 
+/// How an answer begins to what was done.
+const DONE: &str = "{\"done\":[";
+
 /// Two lists, one of them without files, and bindings.
 const CONFIG: &str = "\
 [register]
@@ -309,7 +312,7 @@ fn kills_lose_nothing_and_invent_nothing() {
     for kill in 0..kills {
         let serving = Serving::start_in(path);
         let stream = UnixStream::connect(path.join("state/changes/socket")).unwrap();
-        let answers = BufReader::new(stream.try_clone().unwrap());
+        let mut answers = BufReader::new(stream.try_clone().unwrap());
         random = random
             .wrapping_mul(0x5851_f42d_4c95_7f2d)
             .wrapping_add(kill);
@@ -333,14 +336,30 @@ fn kills_lose_nothing_and_invent_nothing() {
             }
             unreachable!("the server is killed")
         });
-        for (answer, number) in answers.lines().zip(first..) {
-            let Ok(answer) = answer else { break };
-            assert!(answer.starts_with("{\"done\":["), "{answer}");
-            acknowledged.insert(number % 50, number);
-            if number == until {
+        // A line is an answer. What the kill has cut off is none, and nothing is
+        // behind it.
+        let mut answered = number;
+        let mut answer = String::new();
+        while answers.read_line(&mut answer).is_ok() && answer.ends_with('\n') {
+            assert!(
+                answer.starts_with(DONE) && answer.ends_with("]}\n"),
+                "{answer}"
+            );
+            answered += 1;
+            acknowledged.insert(answered % 50, answered);
+            if answered == until {
                 serving.signal(Signal::KILL);
             }
+            answer.clear();
         }
+        assert!(
+            answered >= until,
+            "{kill}: the server is gone before its end"
+        );
+        assert!(
+            answer.starts_with(DONE) || DONE.starts_with(&answer),
+            "{answer}"
+        );
         drop(serving);
         number = writer.join().unwrap();
 
