@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Candidate, LoadError, Loaded, Origin, Previous, rails, rulebook};
+use super::policies::rulebook;
+use super::{Candidate, LoadError, Loaded, Origin, Previous, rails};
 use crate::config::{Config, suggest};
 use crate::equipment::Snapshot;
 use crate::lists::{FileReport, ListReport, LoadReport};
