@@ -1,31 +1,26 @@
 //! From rules to a snapshot.
 
+mod contradiction;
+mod finish;
+mod interner;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 use thiserror::Error;
 
-use super::bindings::{BoundBuilder, Exceptions};
-use super::bulk::{
-    Assembly, Bundle, Classes, Kept, PARTITIONS, Partition, Plan, Prepared, Refusal, Refusals,
-    Said, Scattered, Scratch, Tuple, counted,
-};
-use super::device_rules::DeviceRules;
-use super::devices::Devices;
+pub use self::contradiction::Contradiction;
+use self::contradiction::Covered;
+use self::interner::{Interner, number_of_next};
+use super::bindings::BoundBuilder;
+use super::bulk::{Bundle, Plan, Said, Tuple};
 use super::directory::TacDirectoryBuilder;
 use super::index::RuleIndexBuilder;
-use super::ranges::deepest;
-use super::record::{NONE, Record, Records};
-use super::snapshot::{Bindings, Catalogue, List, ListKind, Rules, Source};
+use super::record::{NONE, Records};
+use super::snapshot::{List, ListKind, Source};
 use super::texts::TextsBuilder;
-use super::union::Union;
 use super::{
     BindingSpec, Counts, Device, ExceptionSpec, FileId, Imsi, ListId, RuleId, RuleSpec, Scope,
-    Snapshot, Status, Tac, Terms, Validity,
+    Status, Tac, Terms, Validity,
 };
-
-/// How many rules about one device are looked at one by one for another that
-/// says the same; where there are more, a table knows them. More than one
-/// device has in practice, so that the table is small.
-const REPEATS_SOUGHT: usize = 32;
 
 /// How many rules of single devices make a bundle, if they come one by one: a
 /// few megabytes.
@@ -39,7 +34,7 @@ pub const MAX_TERMS: usize = 1024;
 
 //----------- Builder ---------------------------------------------------------
 
-/// Collects lists, and makes a [`Snapshot`] of them.
+/// Collects lists, and makes a [`Snapshot`](super::Snapshot) of them.
 ///
 /// Lists and files are declared before the rules that stand in them:
 ///
@@ -420,123 +415,6 @@ impl Builder {
         Ok(())
     }
 
-    /// Whether there are as many rules about exactly these devices as there may
-    /// be, [`MAX_TERMS`], and one of these would be another. Of single devices it
-    /// is not known before the end.
-    #[must_use]
-    pub fn is_crowded(
-        &self,
-        list: ListId,
-        scope: Scope,
-        validity: Validity,
-        statuses: &[Status],
-    ) -> bool {
-        let known = self.crowded.get(&scope);
-        let Some(known) = known.filter(|known| known.len() >= MAX_TERMS) else {
-            return false;
-        };
-        statuses.iter().any(|&status| {
-            let terms = self.terms.numbers.get(&Terms {
-                list,
-                status,
-                validity,
-            });
-            terms.is_none_or(|terms| !known.contains(terms))
-        })
-    }
-
-    /// Whether a rule of the same list about exactly the same devices, or of a
-    /// range about a device of this range, has a status that is none of
-    /// `statuses` at a time that they share. Of single devices it is not known
-    /// before the end.
-    #[must_use]
-    pub fn contradicts(
-        &self,
-        list: ListId,
-        scope: Scope,
-        validity: Validity,
-        statuses: &[Status],
-    ) -> bool {
-        let Scope::Range { from, to } = scope else {
-            return self
-                .contradiction(list, scope, validity, statuses)
-                .is_some();
-        };
-        let mut others = (Status::ALL.iter()).filter(|status| !statuses.contains(status));
-        others.any(|&status| {
-            (self.covered.get(&(list, status))).is_some_and(|covered| {
-                covered.overlaps(from, to, |terms| {
-                    let terms = self.terms.values.get(terms as usize);
-                    terms.is_some_and(|terms| terms.validity.overlaps(validity))
-                })
-            })
-        })
-    }
-
-    /// That rule. Of a range it is looked for in the whole list, so that
-    /// [`contradicts`](Self::contradicts) is to be asked first.
-    #[must_use]
-    pub fn contradiction(
-        &self,
-        list: ListId,
-        scope: Scope,
-        validity: Validity,
-        statuses: &[Status],
-    ) -> Option<Contradiction<'_>> {
-        let contradiction = |record: &Record| {
-            let terms = self.terms.values.get(record.terms as usize)?;
-            let differs = terms.list == list
-                && !statuses.contains(&terms.status)
-                && terms.validity.overlaps(validity);
-            let source = self.sources.values.get(record.source as usize)?;
-            differs.then_some(Contradiction {
-                scope: self.rules.scope(record)?,
-                status: terms.status,
-                file: self.files.get(source.file.0 as usize)?,
-                line: record.line,
-            })
-        };
-        if let Scope::Range { from, to } = scope {
-            let before = self.ranges_before.get(list.place()).copied();
-            let ranges = self.index.ranges().skip(before.unwrap_or(0));
-            let mut overlapping =
-                ranges.filter(|&(start, end, _)| start <= to.number() && from.number() <= end);
-            return overlapping.find_map(|(_, _, number)| contradiction(self.rules.find(number)?));
-        }
-        let head = self.index.find(scope).unwrap_or(NONE);
-        let mut chain = self.rules.chain(head);
-        chain.find_map(|(_, record)| contradiction(record))
-    }
-
-    /// The most ranges of a list with different statuses or dates that share a
-    /// device, and that device; `None` if they are no more than [`MAX_TERMS`].
-    #[must_use]
-    pub fn crowded_device(&self, list: ListId) -> Option<(usize, Device)> {
-        let covered = |status: &Status| self.covered.get(&(list, *status));
-        let covered = Status::ALL.iter().filter_map(covered);
-        // Of so few different ones no more can share a device.
-        if covered.map(|covered| covered.by_terms.len()).sum::<usize>() < COVERED_TERMS {
-            return None;
-        }
-        let before = self.ranges_before.get(list.place()).copied();
-        let ranges = self.index.ranges().skip(before.unwrap_or(0));
-        let of_list = ranges.filter_map(|(from, to, number)| {
-            let number = self.rules.find(number)?.terms;
-            let terms = self.terms.values.get(number as usize)?;
-            (terms.list == list).then_some((from, to, number))
-        });
-        let (depth, device) = deepest(of_list);
-        let device = Device::from_number(device)?;
-        (depth > MAX_TERMS).then_some((depth, device))
-    }
-
-    /// The most ranges of subscribers that share one, and that subscriber;
-    /// `None` if they are no more than [`MAX_TERMS`].
-    #[must_use]
-    pub fn crowded_subscriber(&self) -> Option<(usize, Imsi)> {
-        (self.bound.deepest()).filter(|(depth, _)| *depth > MAX_TERMS)
-    }
-
     /// Names the model of all devices with a TAC. Of several names for one
     /// TAC the first stays: the file that is read first knows best.
     ///
@@ -547,135 +425,6 @@ impl Builder {
         self.models
             .insert(tac, make, model)
             .ok_or(BuildError::TooMany("makes and models"))
-    }
-
-    /// The snapshot of everything that was added.
-    #[must_use]
-    pub fn finish(mut self) -> Snapshot {
-        let bundles = self.take_bundles(true);
-        let files = self.files_of_sources();
-        let digests = bundles.iter().map(|bundle| bundle.meta.digest());
-        let digest = digests.fold(0, u64::wrapping_add);
-        let mut plan = self.plan(&files, (digest, true));
-        let mut kept = Kept::new(self.device_rules());
-        let gather = |partition| {
-            let count = bundles.iter().map(|own| own.meta.count(partition)).sum();
-            let mut tuples = Partition::default();
-            tuples.make_room(count);
-            for bundle in &bundles {
-                tuples.add(bundle.segment(partition));
-            }
-            tuples
-        };
-        let first = counted(|partition| {
-            let bundles = bundles.iter();
-            bundles.map(|own| own.meta.count(partition)).sum()
-        });
-        let counted = (0..first).map(|partition| plan.prepare(partition, gather(partition)));
-        let counted: Vec<Prepared> = counted.collect();
-        let mut assembly = Assembly::rank(&mut plan, &counted);
-        let mut counted = counted.into_iter();
-        let mut rest: Vec<Scattered> = Vec::new();
-        for partition in 0..PARTITIONS {
-            // Most of those of a small register are empty.
-            if bundles.iter().all(|own| own.meta.count(partition) == 0) {
-                counted.next();
-                continue;
-            }
-            let mut prepared = match counted.next() {
-                Some(prepared) => prepared,
-                None => plan.prepare(partition, gather(partition)),
-            };
-            assembly.number(&plan, &mut prepared);
-            let laid_out = plan.lay_out(
-                prepared,
-                (&mut Partition::default(), &mut Scratch::default()),
-            );
-            let mut arrays = assembly.join(&plan, laid_out);
-            rest.extend(Some(core::mem::take(&mut arrays.rest)).filter(|own| own.len() > 0));
-            kept.keep(arrays);
-        }
-        drop(bundles);
-        let mut assembled = assembly.finish_here(rest);
-        let refusals = core::mem::take(&mut assembled.refusals);
-        let devices = kept.fill(assembled, true);
-        self.finish_assembled(devices, &refusals)
-    }
-
-    /// The same with the rules of single devices, which were assembled from this
-    /// builder's; what was refused of them is left out.
-    pub(crate) fn finish_assembled(
-        mut self,
-        devices: DeviceRules,
-        refusals: &Refusals,
-    ) -> Snapshot {
-        for (&said, &[rules, _]) in &refusals.counts {
-            let rules = usize::try_from(rules).unwrap_or(usize::MAX);
-            self.counts.devices = self.counts.devices.saturating_sub(rules);
-            let list = self.place_of(said).map(|(_, list, _)| list.place());
-            if let Some(list) = list.and_then(|list| self.lists.get_mut(list)) {
-                list.entries = list.entries.saturating_sub(rules);
-            }
-        }
-        let record = |refusal: &Refusal| {
-            let device = Device::from_number(refusal.device)?;
-            let excepted = (device, refusal.said, refusal.line);
-            let number = self.excepted.get(&excepted).copied()?;
-            Some(RuleId::of_record(number))
-        };
-        let refused: FxHashSet<RuleId> =
-            refusals.with_exceptions.iter().filter_map(record).collect();
-        (self.exceptions).retain(|(_, rule)| !refused.contains(rule));
-        self.finish_around(devices)
-    }
-
-    /// The same with a table of devices that was made elsewhere in the place of
-    /// the devices of all rules for one: of its class 1 is said what the first of
-    /// these rules says, of class 2 what the first one that says something else
-    /// does, and so on. The lines of its devices are not known.
-    #[must_use]
-    pub fn finish_with(mut self, table: Devices) -> Snapshot {
-        self.counts.devices = table.len();
-        let mut classes = Classes::default();
-        for said in &self.saids.values {
-            classes.push(&[said.rule()]);
-        }
-        self.finish_around(DeviceRules::new(table, classes, Vec::new()))
-    }
-
-    /// The snapshot of these devices and everything else.
-    fn finish_around(mut self, devices: DeviceRules) -> Snapshot {
-        self.counts.exceptions = self.exceptions.len();
-        self.counts.bindings = self.bindings.len();
-        let (rules, bindings, terms) = (&self.rules, &self.bindings, &self.terms.values);
-        let mut index = self.index.finish(rules);
-        if !devices.is_empty() {
-            index.note_devices();
-        }
-        let exceptions = Exceptions::new(&self.exceptions, rules, terms);
-        let (subscribers, bound) = self.bound.finish(bindings, terms);
-        Snapshot {
-            rules: Rules {
-                devices,
-                records: rules.column(),
-                index,
-                exceptions,
-            },
-            bindings: Bindings {
-                records: bindings.column(),
-                subscribers,
-                index: bound,
-            },
-            catalogue: Catalogue {
-                lists: self.lists,
-                files: self.files,
-                terms: self.terms.values,
-                sources: self.sources.values,
-                reasons: self.reasons.finish(),
-            },
-            models: self.models.finish(),
-            counts: self.counts,
-        }
     }
 
     //--- Helpers
@@ -709,26 +458,6 @@ impl Builder {
         }
     }
 
-    /// Whether a rule about the same devices has the same terms already; from
-    /// now on there is one.
-    fn repeats(&mut self, scope: Scope, terms: u32) -> bool {
-        if let Some(known) = self.crowded.get_mut(&scope) {
-            return !known.insert(terms);
-        }
-        // The chain is short: a long one has a table.
-        let head = self.index.find(scope).unwrap_or(NONE);
-        let chain = || self.rules.chain(head);
-        if chain().any(|(_, record)| record.terms == terms) {
-            return true;
-        }
-        if chain().count() >= REPEATS_SOUGHT {
-            let mut known: FxHashSet<u32> = chain().map(|(_, record)| record.terms).collect();
-            known.insert(terms);
-            self.crowded.insert(scope, known);
-        }
-        false
-    }
-
     /// The number of a file with a reason.
     fn intern_source(&mut self, file: FileId, reason: Option<&str>) -> Result<u32, BuildError> {
         if file.0 as usize >= self.files.len() {
@@ -743,57 +472,6 @@ impl Builder {
             None => NONE,
         };
         self.sources.intern(Source { file, reason })
-    }
-}
-
-//----------- Contradiction ---------------------------------------------------
-
-/// A rule that says otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Contradiction<'a> {
-    /// Which devices it is about.
-    pub scope: Scope,
-    /// What it says.
-    pub status: Status,
-    /// The file it stands in.
-    pub file: &'a str,
-    /// The line of the file.
-    pub line: u32,
-}
-
-//----------- Covered ---------------------------------------------------------
-
-/// How many different terms of the ranges of one list and status are compared:
-/// more dates than a list has in practice. A range that contradicts none of the
-/// first so many is taken, so that a list with a date of its own on each of a
-/// hundred thousand lines is loaded in no more time than others.
-const COVERED_TERMS: usize = MAX_TERMS;
-
-/// Which devices are in any range of one list with one status.
-#[derive(Debug, Default)]
-struct Covered {
-    /// At any time.
-    ever: Union,
-    /// By the terms, which hold the dates.
-    by_terms: FxHashMap<u32, Union>,
-}
-
-impl Covered {
-    /// Adds a range.
-    fn insert(&mut self, from: Device, to: Device, terms: u32) {
-        let (from, to) = (from.number(), to.number());
-        self.ever.insert(from, to);
-        if self.by_terms.len() < COVERED_TERMS || self.by_terms.contains_key(&terms) {
-            self.by_terms.entry(terms).or_default().insert(from, to);
-        }
-    }
-
-    /// Whether any device of a range is in a range with such terms.
-    fn overlaps(&self, from: Device, to: Device, counts: impl Fn(u32) -> bool) -> bool {
-        let (from, to) = (from.number(), to.number());
-        self.ever.overlaps(from, to)
-            && (self.by_terms.iter())
-                .any(|(&terms, union)| union.overlaps(from, to) && counts(terms))
     }
 }
 
@@ -815,57 +493,4 @@ pub enum BuildError {
     /// Rules that are kept elsewhere until the end could not be.
     #[error("there is no room for more rules")]
     Memory,
-}
-
-/// The number that the next entry gets.
-fn number_of_next(length: usize, what: &'static str) -> Result<u32, BuildError> {
-    u32::try_from(length)
-        .ok()
-        .filter(|&number| number != NONE)
-        .ok_or(BuildError::TooMany(what))
-}
-
-//----------- Interner --------------------------------------------------------
-
-/// Values that are kept once, numbered from 0.
-#[derive(Debug)]
-struct Interner<T> {
-    /// The values by their numbers.
-    values: Vec<T>,
-    /// The numbers of the values.
-    numbers: FxHashMap<T, u32>,
-    /// The last one asked for: lists repeat themselves, line by line.
-    last: Option<(T, u32)>,
-}
-
-impl<T: Copy + Eq + core::hash::Hash> Interner<T> {
-    /// The number of a value, which is kept if it is new.
-    fn intern(&mut self, value: T) -> Result<u32, BuildError> {
-        if let Some((last, number)) = self.last
-            && last == value
-        {
-            return Ok(number);
-        }
-        let number = match self.numbers.get(&value) {
-            Some(&number) => number,
-            None => {
-                let number = number_of_next(self.values.len(), "kinds of entries")?;
-                self.values.push(value);
-                self.numbers.insert(value, number);
-                number
-            }
-        };
-        self.last = Some((value, number));
-        Ok(number)
-    }
-}
-
-impl<T> Default for Interner<T> {
-    fn default() -> Self {
-        Self {
-            values: Vec::new(),
-            numbers: FxHashMap::default(),
-            last: None,
-        }
-    }
 }
