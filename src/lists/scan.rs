@@ -3,23 +3,23 @@
 //!
 //! Most lines are simple: an IMEI of digits, perhaps a status and a reason, all
 //! without quotes and the like. These are taken apart here. Every other line goes
-//! the way of [`Entry::read`], which is all there is to know about lines: a
+//! the way of [`Entry::read`](super::entry::Entry::read), which is all there is to know about lines: a
 //! simple line is one of which that would say the same, and in doubt it is asked.
 
-use rustc_hash::FxHashMap;
+mod sayings;
+mod scanner;
+mod tails;
 
-use crate::equipment::bulk::{Bundle, Tuple, Tuples};
+use crate::equipment::bulk::{Bundle, Tuples};
 use crate::equipment::{CheckDigit, Imei, Scope, Status, Validity};
 
-use super::column;
-use super::digits::{self, Digits};
-use super::entry::{Entry, What};
+use self::scanner::{Scanner, Simple};
+use super::entry::What;
 use super::feed::{At, Draft, Feed, Refusal, Target};
 use super::field;
-use super::house::is_skipped;
-use super::lines::{LineError, MAX_LINE};
+use super::lines::LineError;
 use super::report::Bad;
-use super::table::{Column, Header, Row};
+use super::table::Header;
 
 //----------- Scanned ---------------------------------------------------------
 
@@ -169,23 +169,6 @@ pub(super) struct Desk {
     pub(super) spare: Option<Bundle>,
 }
 
-/// What simple lines have.
-#[derive(Clone, Copy, Debug)]
-struct Simple {
-    /// How many columns there are.
-    width: usize,
-    /// The place of the IMEI.
-    imei: usize,
-    /// The place of the status.
-    status: Option<usize>,
-    /// The place of the reason.
-    reason: Option<usize>,
-    /// Places of what simple lines do not have.
-    others: u128,
-    /// The status of lines without one.
-    default: Status,
-}
-
 impl<'a> Scan<'a> {
     /// For a list with this header.
     pub(super) fn new(header: &'a Header, target: Target) -> Self {
@@ -203,17 +186,7 @@ impl<'a> Scan<'a> {
     /// Scans the lines of a chunk.
     pub(super) fn read(&self, text: &[u8], desk: &mut Desk) -> Scanned {
         let tuples = core::mem::take(&mut desk.tuples).again();
-        let mut scanner = Scanner {
-            scan: self,
-            tuples,
-            sayings: Sayings::default(),
-            tally: Tally::default(),
-            found: Vec::new(),
-            row: Row::new(),
-            line: Vec::new(),
-            last: (0..0, 0..0, None),
-            tails: Tails::new(self.simple),
-        };
+        let mut scanner = Scanner::new(self, tuples);
         let (lines, bytes, stop) = scanner.read(text);
         let Scanner {
             tuples,
@@ -237,419 +210,6 @@ impl<'a> Scan<'a> {
     }
 }
 
-impl Simple {
-    /// Of a list with this header.
-    fn of(header: &Header, default: Status) -> Option<Self> {
-        let known = [Column::Imei, Column::Status, Column::Reason];
-        let mut others = 0;
-        for column in Column::ALL
-            .into_iter()
-            .filter(|column| !known.contains(column))
-        {
-            if let Some(place) = header.place(column) {
-                others |= 1u128.checked_shl(u32::try_from(place).ok()?)?;
-            }
-        }
-        (header.width() <= 128).then_some(())?;
-        Some(Self {
-            width: header.width(),
-            imei: header.place(Column::Imei)?,
-            status: header.place(Column::Status),
-            reason: header.place(Column::Reason),
-            others,
-            default,
-        })
-    }
-}
-
-/// Scans a chunk.
-struct Scanner<'a> {
-    /// How.
-    scan: &'a Scan<'a>,
-    /// Rules of single devices.
-    tuples: Tuples,
-    /// What they say.
-    sayings: Sayings,
-    /// What is counted.
-    tally: Tally,
-    /// Everything else.
-    found: Vec<(u64, Found)>,
-    /// The fields of a line that is not simple.
-    row: Row,
-    /// That line.
-    line: Vec<u8>,
-    /// Where status and reason of the last simple line stand, and what they say.
-    last: (
-        core::ops::Range<usize>,
-        core::ops::Range<usize>,
-        Option<u32>,
-    ),
-    /// What stood behind the IMEIs of simple lines.
-    tails: Tails,
-}
-
-impl Scanner<'_> {
-    /// Reads all lines; returns how many lines and bytes they are, and why there
-    /// are no more.
-    fn read(&mut self, text: &[u8]) -> (u64, u64, Option<LineError>) {
-        let plain = self.scan.simple.filter(|simple| simple.width == 1);
-        let mut at = 0;
-        let mut number = 0;
-        // From which line on it is worth a try to read several at once.
-        let mut several_from = 0;
-        while at < text.len() {
-            let rest = text.get(at..).unwrap_or_default();
-            if let Some(simple) = plain
-                && number >= several_from
-            {
-                let lines = self.column(number, rest, simple.default);
-                if lines > 0 {
-                    number += lines as u64;
-                    at += lines * column::LINE;
-                    continue;
-                }
-                several_from = number + column::BATCH as u64;
-            }
-            number += 1;
-            // A column of IMEIs and nothing else is what large lists are.
-            if let Some(simple) = plain
-                && let Some((digits, length)) = digits::line(rest)
-            {
-                let said = self.sayings.plain(simple.default);
-                self.add(number, digits, said);
-                at += length;
-                continue;
-            }
-            // In others, the IMEI is followed by the same again and again.
-            if self.tails.are_kept()
-                && let Some((digits, length)) = digits::first_field(rest)
-                && let Some(end) = memchr::memchr(b'\n', rest)
-                && let Some((said, has_status)) = self.tails.find(text, at + length..at + end)
-            {
-                self.tally.own_status += u64::from(has_status);
-                self.add(number, digits, said);
-                at += end + 1;
-                continue;
-            }
-            let end = memchr::memchr(b'\n', rest);
-            let behind = end.map_or(text.len(), |end| at + end + 1);
-            let line = text
-                .get(at..at + end.unwrap_or(rest.len()))
-                .unwrap_or_default();
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.len() > MAX_LINE {
-                return (number, behind as u64, Some(LineError::TooLong));
-            }
-            let whole = at..at + end.unwrap_or(rest.len());
-            if !self.simple(number, text, whole, line) {
-                self.line.clear();
-                self.line.extend_from_slice(line);
-                self.line.push(b'\n');
-                self.general(number);
-            }
-            at = behind;
-        }
-        (number, at as u64, None)
-    }
-
-    /// Adds the rules of some of the lines of a column behind a line, as many as
-    /// can be read at once, and returns how many they are.
-    #[inline]
-    fn column(&mut self, before: u64, text: &[u8], default: Status) -> usize {
-        let mut devices = [column::Parts::default(); column::BATCH];
-        let lines = column::read(text, &mut devices);
-        if lines == 0 {
-            return 0;
-        }
-        let said = self.sayings.plain(default);
-        let parts = |device: &column::Parts| [device.tac(), device.serial()].map(u64::from);
-        let devices = devices.get(..lines).unwrap_or_default().iter().map(parts);
-        (self.tuples).push_column((said, before as u32 + 1), devices);
-        self.tally.entries += lines as u64;
-        self.tally.with_check_digit += lines as u64;
-        lines
-    }
-
-    /// Adds a rule of a single device that always holds.
-    #[inline]
-    fn add(&mut self, line: u64, digits: Digits, said: u32) {
-        self.tuples
-            .push(Tuple::new(digits.device, said, line as u32));
-        let tally = &mut self.tally;
-        tally.entries += 1;
-        match digits.check_digit {
-            Some(CheckDigit::Right) => tally.with_check_digit += 1,
-            _ => tally.check_digit(line, digits.imei()),
-        }
-    }
-
-    /// Adds a line if it is simple; with the part of the text that it is, to the
-    /// octet that ends it.
-    fn simple(
-        &mut self,
-        number: u64,
-        text: &[u8],
-        core::ops::Range { start, end }: core::ops::Range<usize>,
-        line: &[u8],
-    ) -> bool {
-        let Some(simple) = self.scan.simple else {
-            return false;
-        };
-        let mut imei = 0..0;
-        let mut status = 0..0;
-        let mut reason = 0..0;
-        let mut place = 0;
-        let mut from = 0;
-        for (at, &byte) in line.iter().chain(b",").enumerate() {
-            match byte {
-                b',' => {
-                    let field = start + from..start + at;
-                    if place == simple.imei {
-                        imei = field;
-                    } else if Some(place) == simple.status {
-                        status = field;
-                    } else if Some(place) == simple.reason {
-                        reason = field;
-                    } else if simple.others >> place & 1 == 1 && at > from {
-                        return false;
-                    }
-                    place += 1;
-                    from = at + 1;
-                    if place > simple.width {
-                        return false;
-                    }
-                }
-                b'"' | b'\r' => return false,
-                _ => {}
-            }
-        }
-        if place != simple.width || line.first() == Some(&b'#') {
-            return false;
-        }
-        let field = |range: &core::ops::Range<usize>| text.get(range.clone()).unwrap_or_default();
-        let Some(digits) = digits::imei(field(&imei)) else {
-            return false;
-        };
-        let has_status = !field(&status).trim_ascii().is_empty();
-        let tail = imei.end..end;
-        let (last_status, last_reason, last) = &self.last;
-        let said = match *last {
-            Some(said)
-                if field(last_status) == field(&status) && field(last_reason) == field(&reason) =>
-            {
-                said
-            }
-            _ => {
-                let Some(said) = self.say(simple.default, field(&status), field(&reason)) else {
-                    return false;
-                };
-                self.last = (status, reason, Some(said));
-                said
-            }
-        };
-        self.tally.own_status += u64::from(has_status);
-        self.add(number, digits, said);
-        self.tails.keep(text, tail, (said, has_status));
-        true
-    }
-
-    /// The number of what a status and a reason say; `None` if something is
-    /// wrong with them.
-    fn say(&mut self, default: Status, status: &[u8], reason: &[u8]) -> Option<u32> {
-        let status = match status.trim_ascii() {
-            [] => default,
-            name => core::str::from_utf8(name).ok()?.parse().ok()?,
-        };
-        let reason = match reason.trim_ascii() {
-            [] => None,
-            text => Some(field::reason(text).ok()?),
-        };
-        Some(self.sayings.number(status, Validity::ALWAYS, reason))
-    }
-
-    /// Reads the line in the buffer.
-    fn general(&mut self, number: u64) {
-        if is_skipped(&self.line) {
-            return;
-        }
-        let header = self.scan.header;
-        let read = self.row.read(&self.line);
-        if read.is_ok() && self.row.is_blank() {
-            return;
-        }
-        let is_read = read.is_ok();
-        let entry = read.and_then(|()| Entry::read(header, &self.row, self.scan.target));
-        match entry {
-            Err(bad) => {
-                if is_read {
-                    let imei = header.field(&self.row, Column::Imei);
-                    self.tally.lost_zeros += u64::from(field::lost_a_zero(imei));
-                }
-                let name = bad.place.and_then(|place| header.name_at(place));
-                self.found.push((number, Found::Bad(bad, name)));
-            }
-            Ok(Entry { draft, what, imeis }) => match (draft.scope, &what) {
-                (
-                    Scope::Device(device),
-                    What::Rule {
-                        status,
-                        has_status,
-                        exceptions,
-                    },
-                ) if exceptions.is_empty() => {
-                    let said = self.sayings.number(*status, draft.validity, draft.reason);
-                    self.tuples.push(Tuple::new(device, said, number as u32));
-                    self.tally.entries += 1;
-                    self.tally.own_status += u64::from(*has_status);
-                    for imei in imeis.into_iter().flatten() {
-                        self.tally.check_digit(number, imei);
-                    }
-                }
-                _ => {
-                    let is_like_binding = matches!(&what, What::Rule { exceptions, .. }
-                        if exceptions.len() == 1 && header.place(Column::Status).is_none());
-                    let entry = Owned {
-                        scope: draft.scope,
-                        validity: draft.validity,
-                        reason: draft.reason.map(Into::into),
-                        what,
-                        imeis,
-                        is_like_binding,
-                    };
-                    self.found.push((number, Found::Entry(Box::new(entry))));
-                }
-            },
-        }
-    }
-}
-
-//----------- Tails -----------------------------------------------------------
-
-/// How many tails are kept.
-const TAILS: usize = 256;
-
-/// The longest that is kept: what is as long as a line may be would be too long
-/// behind a longer IMEI.
-const TAIL_MAX: usize = 1024;
-
-/// What stands behind the IMEI on simple lines, and what it says: lists have a
-/// few statuses and reasons, so that most lines need not be taken apart.
-#[derive(Debug, Default)]
-struct Tails(Vec<Tail>);
-
-/// One of them.
-#[derive(Clone, Debug, Default)]
-struct Tail {
-    /// Where it stands in the text.
-    at: core::ops::Range<usize>,
-    /// What it says, and whether it has a status.
-    says: (u32, bool),
-}
-
-impl Tails {
-    /// Those of a list of which this is known; none if the IMEI is not first.
-    fn new(simple: Option<Simple>) -> Self {
-        let are_kept = simple.is_some_and(|simple| simple.width > 1 && simple.imei == 0);
-        Self(match are_kept {
-            true => vec![Tail::default(); TAILS],
-            false => Vec::new(),
-        })
-    }
-
-    /// Whether there may be any.
-    #[inline]
-    fn are_kept(&self) -> bool {
-        !self.0.is_empty()
-    }
-
-    /// What a tail says, if it is known.
-    #[inline]
-    fn find(&self, text: &[u8], at: core::ops::Range<usize>) -> Option<(u32, bool)> {
-        let own = text.get(at)?;
-        let known = self.0.get(Self::place(own))?;
-        // An empty one is none: a simple line has a comma at least.
-        (text.get(known.at.clone())? == own).then_some(known.says)
-    }
-
-    /// Keeps one.
-    fn keep(&mut self, text: &[u8], at: core::ops::Range<usize>, says: (u32, bool)) {
-        let place = Self::place(text.get(at.clone()).unwrap_or_default());
-        if at.len() <= TAIL_MAX
-            && let Some(tail) = self.0.get_mut(place)
-        {
-            *tail = Tail { at, says };
-        }
-    }
-
-    /// The place of a tail.
-    #[inline]
-    fn place(tail: &[u8]) -> usize {
-        let (words, rest) = tail.as_chunks::<8>();
-        let last = rest
-            .iter()
-            .fold(0, |last, &octet| last << 8 | u64::from(octet));
-        let words = words.iter().map(|word| u64::from_le_bytes(*word));
-        let hash = words.chain([last]).fold(tail.len() as u64, |hash, word| {
-            (hash.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        });
-        (hash >> 56) as usize % TAILS
-    }
-}
-
-//----------- Sayings ---------------------------------------------------------
-
-/// What rules of single devices say, each once.
-#[derive(Debug, Default)]
-struct Sayings {
-    /// All of them.
-    all: Vec<Saying>,
-    /// Their numbers by their hashes. Of two with the same hash, which is rare,
-    /// the second is merely kept anew each time.
-    numbers: FxHashMap<u64, u32>,
-    /// That which has neither dates nor reason, of the last status asked for.
-    plain: Option<(Status, u32)>,
-}
-
-impl Sayings {
-    /// The number of a status without more.
-    #[inline]
-    fn plain(&mut self, status: Status) -> u32 {
-        match self.plain {
-            Some((known, number)) if known == status => number,
-            _ => {
-                let number = self.number(status, Validity::ALWAYS, None);
-                self.plain = Some((status, number));
-                number
-            }
-        }
-    }
-
-    /// The number of this.
-    fn number(&mut self, status: Status, validity: Validity, reason: Option<&str>) -> u32 {
-        use core::hash::BuildHasher;
-        let hash = rustc_hash::FxBuildHasher.hash_one((status, validity, reason));
-        if let Some(&number) = self.numbers.get(&hash) {
-            let known = self.all.get(number as usize);
-            if known.is_some_and(|known| {
-                known.status == status
-                    && known.validity == validity
-                    && known.reason.as_deref() == reason
-            }) {
-                return number;
-            }
-        }
-        // A chunk has fewer lines than there are numbers.
-        let number = self.all.len() as u32;
-        self.numbers.entry(hash).or_insert(number);
-        self.all.push(Saying {
-            status,
-            validity,
-            reason: reason.map(Into::into),
-        });
-        number
-    }
-}
-
 //----------- Tests -----------------------------------------------------------
 
 #[cfg(test)]
@@ -658,6 +218,7 @@ mod tests {
 
     use super::*;
     use crate::equipment::Builder;
+    use crate::lists::table::Row;
 
     /// Headers with the columns of simple lines, and others.
     const HEADERS: [&str; 5] = [
