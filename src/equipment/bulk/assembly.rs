@@ -1,9 +1,9 @@
 //! From sorted partitions to the rules of devices.
 
-use super::bundle::{PARTITIONS, device_of, serial_of, tac_of};
 use super::classes::{Census, Ranks, Several};
 use super::resolve::{Catalogue, Refusal, Refusals, Resolved, Said};
 use super::sort::{Partition, Sorted};
+use super::tuple::{PARTITIONS, device_of, serial_of, tac_of};
 use crate::equipment::Terms;
 use crate::equipment::device_rules::{DeviceRules, MEMBERS_MAX};
 use crate::equipment::devices::{

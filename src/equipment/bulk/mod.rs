@@ -28,14 +28,18 @@ mod bundle;
 mod classes;
 mod kept;
 mod resolve;
+mod segment;
 mod sort;
+mod tuple;
 
 pub(crate) use self::assembly::{Assembled, Assembly, Plan, Prepared, counted};
-pub(crate) use self::bundle::{Bundle, GROUP, Meta, PARTITIONS, Segment, Tuple, Tuples};
+pub(crate) use self::bundle::Bundle;
 pub(super) use self::classes::Classes;
 pub(crate) use self::kept::Kept;
 pub(crate) use self::resolve::{Refusal, Refusals, Said};
+pub(crate) use self::segment::{GROUP, Meta, Segment};
 pub(crate) use self::sort::Partition;
+pub(crate) use self::tuple::{PARTITIONS, Tuple, Tuples};
 pub(crate) use super::devices::{
     Arrays, BUCKETS, Few, Filled, Item, Rest, Scattered, Scratch, Sketch, populate,
 };

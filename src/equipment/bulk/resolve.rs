@@ -2,8 +2,8 @@
 
 use rustc_hash::FxHashMap;
 
-use super::bundle::device_of;
 use super::sort::Sorted;
+use super::tuple::device_of;
 use crate::equipment::device_rules::DeviceRule;
 use crate::equipment::{MAX_TERMS, Status, Terms};
 

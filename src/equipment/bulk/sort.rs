@@ -1,6 +1,7 @@
 //! A partition, sorted by device.
 
-use super::bundle::{KEY_BITS, LOW, LOW_BITS, Segment};
+use super::segment::Segment;
+use super::tuple::{KEY_BITS, LOW, LOW_BITS};
 
 /// Fewer words than these are not worth counting digits.
 const RADIX_MIN: usize = 2048;
@@ -292,7 +293,8 @@ mod tests {
     /// device and in the order of loading; a stable sort of all is the oracle.
     #[test]
     fn lines_are_those_of_the_tuples() {
-        use super::super::bundle::{Bundle, Tuple, device_of};
+        use super::super::bundle::Bundle;
+        use super::super::tuple::{Tuple, device_of};
         use crate::equipment::Device;
         // The first line of each bundle and what it says: lines that ascend or
         // not, that do not fit in words, and bundles that say something else.
