@@ -11,18 +11,16 @@
 //! building, and freeing what was replaced. The serving threads see one atomic
 //! exchange of a pointer.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod requests;
+mod watching;
+
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-
+pub use self::requests::Handle;
 use crate::config::{Config, LogLevel};
 use crate::error::Failed;
 use crate::journal::above::{self, Changes};
@@ -34,19 +32,6 @@ use crate::net::{Clock, Peers};
 use crate::policy::{Register, Rulebook};
 use crate::snapfile::Residence;
 use crate::state::{self, Lock, Stamps, State};
-
-/// How long the files must be left alone before they are read: copying a list
-/// takes a while, and several are often replaced together.
-const QUIET: Duration = Duration::from_millis(500);
-
-/// How long files may go on changing before they are read all the same; a
-/// list that is being written then is refused, and read again when it is done.
-const RESTLESS: Duration = Duration::from_secs(30);
-
-/// How much the reload thread gives way to those that answer: as much as can be.
-/// Where there are processors to spare it costs nothing, and where there are
-/// none a reload may take longer, but no answer.
-const NICENESS: i32 = 19;
 
 /// How often the reload thread looks whether the old register is free.
 const RETIRE_POLL: Duration = Duration::from_millis(2);
@@ -102,31 +87,6 @@ struct New {
     residence: Option<Residence>,
     /// What was in force.
     old: Arc<Rulebook>,
-}
-
-/// What the reload thread is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Request {
-    /// Reload now.
-    Now,
-    /// A file below a watched directory was touched.
-    Touched,
-}
-
-/// The reload thread, as others see it. It ends when the last handle and the
-/// watcher are gone.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    /// To the thread.
-    requests: Sender<Request>,
-}
-
-impl Handle {
-    /// Asks for a reload, as SIGHUP does.
-    pub fn reload(&self) {
-        // Fails only if the thread is gone, and then nothing can be done.
-        let _ = self.requests.send(Request::Now);
-    }
 }
 
 impl Reloader {
@@ -382,183 +342,6 @@ impl Reloader {
         }
         Ok(())
     }
-
-    /// Starts the reload thread, which also watches the files if the
-    /// configuration says so.
-    ///
-    /// # Errors
-    ///
-    /// When no thread can be started.
-    pub fn spawn(self) -> Result<Handle, Failed> {
-        let (requests, inbox) = channel();
-        let handle = Handle {
-            requests: requests.clone(),
-        };
-        thread::Builder::new()
-            .name("reload".to_owned())
-            .spawn(move || self.run(&inbox, &requests))
-            .map_err(|error| Failed::new(format!("cannot start the reload thread: {error}")))?;
-        Ok(handle)
-    }
-
-    /// The reload thread.
-    fn run(mut self, inbox: &Receiver<Request>, requests: &Sender<Request>) {
-        // Of this thread and those that it starts, not of the process. Fails
-        // only where that is forbidden, and then it just has no effect.
-        let _ = rustix::process::nice(NICENESS);
-        let mut watched = None;
-        let mut watcher = None;
-        loop {
-            let watches = Some(self.watches());
-            if watches != watched {
-                watcher = watches.iter().find_map(|dirs| self.watch(dirs, requests));
-                watched = watches;
-                if watcher.is_some() {
-                    // For what changed before it was watched.
-                    let _ = requests.send(Request::Touched);
-                }
-            }
-            let Some(request) = next(inbox) else { break };
-            // Reading a file touches it too, and so do neighbours that are no
-            // lists.
-            let present = Fingerprint::of(self.path.as_deref(), &self.wanted);
-            if request == Request::Touched && present == self.seen {
-                tracing::debug!("files were touched, but no list and no configuration has changed");
-                continue;
-            }
-            match self.reload() {
-                Ok(report) => {
-                    tracing::info!(
-                        "register reloaded: lists={} entries={}",
-                        report.lists.len(),
-                        report.entries()
-                    );
-                    for warning in report.all_warnings() {
-                        tracing::warn!("{}", self.loggable(&warning));
-                    }
-                }
-                Err(failed) => {
-                    let why = self.loggable(&failed.to_string());
-                    tracing::error!("reload refused, the register in force stays: {why}");
-                }
-            }
-        }
-        drop(watcher);
-    }
-
-    /// A report as the log may have it.
-    fn loggable(&self, report: &str) -> String {
-        loggable(report, &self.config)
-    }
-
-    /// The directories to be watched: those of lists with all below them, and
-    /// the others, whose entries lead to a file, without.
-    fn watches(&self) -> Watches {
-        if !self.wanted.register.watch {
-            return Watches::new();
-        }
-        let mut dirs = BTreeSet::new();
-        let mut enter = |path: &Path| {
-            if let Some(dir) = path.parent() {
-                // An empty parent is the working directory.
-                let here = dir.as_os_str().is_empty();
-                let dir = if here { Path::new(".") } else { dir };
-                dirs.insert((Depth::Itself, dir.to_owned()));
-            }
-        };
-        let lists = load::watched_dirs(&self.wanted);
-        for path in &lists {
-            // Where a directory appears, or another one takes its name.
-            enter(path);
-            path.ancestors()
-                .filter(|path| !path.as_os_str().is_empty())
-                .filter(|path| path.is_symlink() || !path.exists())
-                .for_each(&mut enter);
-        }
-        for path in self.path.iter().chain(&load::files(&self.wanted)) {
-            if let (true, Ok(target)) = (path.is_symlink(), path.canonicalize()) {
-                enter(&target);
-            }
-        }
-        self.wanted.snapshot().as_deref().map(&mut enter);
-        self.path.as_deref().map(enter);
-        dirs.extend(lists.into_iter().map(|dir| (Depth::AllBelow, dir)));
-        // A directory is watched once, however many names it has, and with all
-        // below it if any of them asks for that.
-        let mut watches = BTreeMap::new();
-        for (depth, dir) in dirs {
-            if let Some(of) = fs::metadata(&dir).ok().filter(fs::Metadata::is_dir) {
-                watches.insert((of.dev(), of.ino()), (depth, dir));
-            }
-        }
-        watches
-    }
-
-    /// Watches these directories.
-    fn watch(&self, watches: &Watches, requests: &Sender<Request>) -> Option<RecommendedWatcher> {
-        if watches.is_empty() {
-            return None;
-        }
-        let requests = requests.clone();
-        let on_event = move |event: notify::Result<notify::Event>| {
-            // An error may mean that events were lost: look at the files.
-            if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
-                let _ = requests.send(Request::Touched);
-            }
-        };
-        let mut watcher = notify::recommended_watcher(on_event)
-            .inspect_err(|error| {
-                tracing::warn!("files are not watched ({error}); use SIGHUP to reload");
-            })
-            .ok()?;
-        for (depth, dir) in watches.values() {
-            let mode = match depth {
-                Depth::Itself => RecursiveMode::NonRecursive,
-                Depth::AllBelow => RecursiveMode::Recursive,
-            };
-            if let Err(error) = watcher.watch(dir, mode) {
-                tracing::warn!(
-                    "{} is not watched: {error}; use SIGHUP to reload",
-                    dir.display()
-                );
-            }
-        }
-        Some(watcher)
-    }
-}
-
-/// Directories to be watched, by device and inode: another directory may take
-/// a name, while the watch stays with the old one.
-type Watches = BTreeMap<(u64, u64), (Depth, PathBuf)>;
-
-/// How far below a directory is watched, the least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Depth {
-    /// The entries of the directory.
-    Itself,
-    /// The directories in it as well, and so on.
-    AllBelow,
-}
-
-/// Waits for a request, and for the files to be left alone if it is about
-/// them; none when nobody is left to make requests. Requests that have piled up
-/// are one: what is read now is what they all ask for.
-fn next(inbox: &Receiver<Request>) -> Option<Request> {
-    let mut request = inbox.recv().ok()?;
-    let clock = Clock::start();
-    while request == Request::Touched && clock.now().uptime.0 < RESTLESS {
-        match inbox.recv_timeout(QUIET) {
-            Ok(next) => request = next,
-            Err(RecvTimeoutError::Timeout) => break,
-            Err(RecvTimeoutError::Disconnected) => return None,
-        }
-    }
-    for more in inbox.try_iter() {
-        if more == Request::Now {
-            request = more;
-        }
-    }
-    Some(request)
 }
 
 //----------- Fingerprint -----------------------------------------------------
@@ -693,30 +476,4 @@ fn retire(old: Arc<Rulebook>) {
         thread::sleep(RETIRE_POLL);
     }
     drop(old);
-}
-
-//----------- Tests -----------------------------------------------------------
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A script that sends SIGHUP for each of a thousand files must not keep
-    /// the server reading for hours.
-    #[test]
-    fn requests_that_pile_up_are_one() {
-        let (requests, inbox) = channel();
-        for request in [Request::Now, Request::Touched, Request::Now] {
-            requests.send(request).unwrap();
-        }
-        assert_eq!(next(&inbox), Some(Request::Now));
-        assert!(inbox.try_recv().is_err(), "nothing is left to be done");
-        requests.send(Request::Touched).unwrap();
-        requests.send(Request::Now).unwrap();
-        requests.send(Request::Touched).unwrap();
-        assert_eq!(next(&inbox), Some(Request::Now), "the order still holds");
-        assert!(inbox.try_recv().is_err());
-        drop(requests);
-        assert_eq!(next(&inbox), None);
-    }
 }
