@@ -34,9 +34,9 @@ enum ChangeCommand {
     Add(AddArgs),
     /// Let a list say nothing of exactly these devices, whatever its files say
     /// of them.
-    Remove(TakeArgs),
+    Remove(SingleArgs),
     /// Give a change up: the list says what its files say.
-    Undo(TakeArgs),
+    Undo(SingleArgs),
     /// Make the changes of a CSV file.
     Apply(ApplyArgs),
     /// Make all changes a part of the snapshot that the server reads, which
@@ -94,17 +94,9 @@ struct Which {
 /// `weir change add`.
 #[derive(Clone, Debug, Args)]
 struct AddArgs {
-    /// Where the server is.
+    /// What every change has.
     #[command(flatten)]
-    common: Common,
-
-    /// Who asks.
-    #[command(flatten)]
-    who: Who,
-
-    /// What it is about.
-    #[command(flatten)]
-    which: Which,
+    single: SingleArgs,
 
     /// The status, instead of the list's.
     #[arg(long)]
@@ -123,9 +115,10 @@ struct AddArgs {
     reason: Option<String>,
 }
 
-/// `weir change remove` and `weir change undo`.
+/// `weir change remove` and `weir change undo`, and what `weir change add` has of
+/// them.
 #[derive(Clone, Debug, Args)]
-struct TakeArgs {
+struct SingleArgs {
     /// Where the server is.
     #[command(flatten)]
     common: Common,
@@ -194,9 +187,10 @@ impl ChangeArgs {
                     from: args.from.clone(),
                     until: args.until.clone(),
                     reason: args.reason.clone(),
-                    ..args.which.line(Verb::Add)?
+                    ..args.single.which.line(Verb::Add)?
                 };
-                args.common.make(&args.who, line, out)
+                let SingleArgs { common, who, .. } = &args.single;
+                common.make(who, line, out)
             }
             ChangeCommand::Remove(args) => {
                 let line = args.which.line(Verb::Remove)?;

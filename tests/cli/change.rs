@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::thread;
 
 use rustix::process::Signal;
 
-use crate::harness::{Run, Serving, directory, weir};
+use crate::harness::{Serving, change, directory, weir};
 
 /// How often the server is killed here; `WEIR_KILLS` says how often instead.
 const KILLS: u64 = 60;
@@ -45,17 +44,6 @@ fn register() -> tempfile::TempDir {
             "imsi,imei\n001010000000001,352099001761481\n",
         ),
     ])
-}
-
-/// `weir change` with the configuration of a directory.
-fn change(dir: &Path, args: &[&str]) -> Run {
-    let config = dir.join("weir.toml");
-    let (verb, rest) = args.split_first().unwrap();
-    weir(
-        ["change", verb, "-c", config.to_str().unwrap()]
-            .iter()
-            .chain(rest),
-    )
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
-use crate::harness::{Run, Serving, directory, weir};
+use crate::harness::{Run, Serving, change, directory, weir};
 
 /// How often the server is killed here; `WEIR_KILLS` says how often instead.
 const KILLS: u64 = 40;
@@ -48,17 +48,6 @@ fn compile(path: &Path) {
         output.as_os_str(),
     ];
     weir(args).ends(0);
-}
-
-/// `weir change` with the configuration of a directory.
-fn change(dir: &Path, args: &[&str]) -> Run {
-    let config = dir.join("weir.toml");
-    let (verb, rest) = args.split_first().unwrap();
-    weir(
-        ["change", verb, "-c", config.to_str().unwrap()]
-            .iter()
-            .chain(rest),
-    )
 }
 
 /// A change of a device of a list.

@@ -57,6 +57,17 @@ pub(crate) fn weir<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Run {
     finish(command().args(args))
 }
 
+/// `weir change` with the configuration of a directory.
+pub(crate) fn change(dir: &Path, args: &[&str]) -> Run {
+    let config = dir.join("weir.toml");
+    let (verb, rest) = args.split_first().unwrap();
+    weir(
+        ["change", verb, "-c", config.to_str().unwrap()]
+            .iter()
+            .chain(rest),
+    )
+}
+
 /// Runs any command to its end.
 pub(crate) fn finish(command: &mut Command) -> Run {
     let output = command.output().unwrap();
