@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::address::Address;
 use crate::answer::Outcome;
 use crate::link::{Link, Peer};
-use crate::processes::{cpu_time, own_cpu_time};
+use crate::processes::{Processor, own_cpu_time, processor};
 use crate::script::Script;
 use crate::stream::Calls;
 use crate::tls::Credentials;
@@ -83,8 +83,8 @@ pub struct Measured {
     pub idle: f64,
     /// The share of one processor that the generator took.
     pub cpu: f64,
-    /// Processor time of the other end while measuring, if it was watched.
-    pub server_cpu: Option<Duration>,
+    /// What the other end had of processors while measuring, if it was watched.
+    pub server: Option<Processor>,
     /// Requests sent in the whole run.
     pub sent: u64,
     /// Octets received in the whole run.
@@ -172,7 +172,7 @@ struct Engine<'a> {
     /// Time spent waiting, while measuring.
     waited: Duration,
     /// Processor time at the start of measuring, of both ends.
-    before: Option<(Duration, Option<Duration>)>,
+    before: Option<(Duration, Option<Processor>)>,
 }
 
 impl<'a> Engine<'a> {
@@ -211,7 +211,7 @@ impl<'a> Engine<'a> {
                 lag: histogram()?,
                 idle: 0.0,
                 cpu: 0.0,
-                server_cpu: None,
+                server: None,
                 sent: 0,
                 octets: 0,
                 calls: Calls::default(),
@@ -278,7 +278,7 @@ impl<'a> Engine<'a> {
     /// Notes what was spent before measuring begins, once.
     fn begin(&mut self) {
         if self.before.is_none() {
-            self.before = Some((own_cpu_time(), self.server_cpu_time()));
+            self.before = Some((own_cpu_time(), self.server()));
         }
     }
 
@@ -288,15 +288,15 @@ impl<'a> Engine<'a> {
         if let Some((own, server)) = self.before {
             let spent = own_cpu_time().saturating_sub(own);
             self.measured.cpu = spent.as_secs_f64() / self.plan.duration.as_secs_f64();
-            self.measured.server_cpu = (self.server_cpu_time())
+            self.measured.server = (self.server())
                 .zip(server)
-                .map(|(after, before)| after.saturating_sub(before));
+                .map(|(after, before)| after.since(before));
         }
     }
 
-    /// Processor time of the other end.
-    fn server_cpu_time(&self) -> Option<Duration> {
-        cpu_time(self.plan.process?)
+    /// What the other end has had of processors.
+    fn server(&self) -> Option<Processor> {
+        processor(self.plan.process?)
     }
 
     /// Asks as much as the window of a connection allows, at once.

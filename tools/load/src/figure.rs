@@ -28,6 +28,9 @@ pub enum Figure {
     /// Processor time of the other end for each answer.
     #[serde(rename = "processor")]
     ServerTime,
+    /// The time that the other end waited for a processor, for each answer.
+    #[serde(rename = "waited")]
+    ServerWaited,
 }
 
 impl Figure {
@@ -35,7 +38,14 @@ impl Figure {
     pub const CLOSED: [Self; 4] = [Self::Rate, Self::P50, Self::P99, Self::ServerTime];
 
     /// What tells of an open loop.
-    pub const OPEN: [Self; 4] = [Self::P50, Self::P99, Self::P999, Self::P9999];
+    pub const OPEN: [Self; 6] = [
+        Self::P50,
+        Self::P99,
+        Self::P999,
+        Self::P9999,
+        Self::ServerTime,
+        Self::ServerWaited,
+    ];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -46,6 +56,7 @@ impl Figure {
             Self::P999 => "p99.9",
             Self::P9999 => "p99.99",
             Self::ServerTime => "processor",
+            Self::ServerWaited => "waited",
         }
     }
 
@@ -54,6 +65,7 @@ impl Figure {
         match self {
             Self::Rate => Some(report.rate),
             Self::ServerTime => report.server_us,
+            Self::ServerWaited => report.server_waited_us,
             _ => self.percentile(&report.latency_us),
         }
     }
@@ -65,8 +77,14 @@ impl Figure {
             Self::P99 => Some(of.p99),
             Self::P999 => Some(of.p99_9),
             Self::P9999 => Some(of.p99_99),
-            Self::Rate | Self::ServerTime => None,
+            Self::Rate | Self::ServerTime | Self::ServerWaited => None,
         }
+    }
+
+    /// Whether the generator has a part in it: all but what is told of the
+    /// other end's process.
+    pub const fn is_of_both(self) -> bool {
+        !matches!(self, Self::ServerTime | Self::ServerWaited)
     }
 }
 

@@ -90,18 +90,40 @@ pub fn own_cpu_time() -> Duration {
     )
 }
 
-/// Processor time of all threads of a process, in the kernel and outside; to
-/// the nanosecond where `stat` has ticks of ten milliseconds.
-pub fn cpu_time(process: u32) -> Option<Duration> {
-    let mut sum = 0;
+/// What the threads of a process have had of processors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Processor {
+    /// The time they had one, in the kernel and outside.
+    pub had: Duration,
+    /// The time they waited for one, having something to do: how long it takes
+    /// to wake them, and what else ran there.
+    pub waited: Duration,
+}
+
+impl Processor {
+    /// What came to it since.
+    pub const fn since(self, before: Self) -> Self {
+        Self {
+            had: self.had.saturating_sub(before.had),
+            waited: self.waited.saturating_sub(before.waited),
+        }
+    }
+}
+
+/// What all threads of a process have had of processors, to the nanosecond
+/// where `stat` has ticks of ten milliseconds.
+pub fn processor(process: u32) -> Option<Processor> {
+    let mut sum = Processor::default();
     for thread in fs::read_dir(format!("/proc/{process}/task")).ok()? {
         // A thread may have ended meanwhile.
         let Ok(text) = fs::read_to_string(thread.ok()?.path().join("schedstat")) else {
             continue;
         };
-        sum += text.split(' ').next()?.parse::<u64>().ok()?;
+        let mut numbers = text.split(' ').map_while(|number| number.parse().ok());
+        sum.had += Duration::from_nanos(numbers.next()?);
+        sum.waited += Duration::from_nanos(numbers.next()?);
     }
-    Some(Duration::from_nanos(sum))
+    Some(sum)
 }
 
 #[cfg(test)]
@@ -112,7 +134,7 @@ mod tests {
     fn what_runs_beside_is_told_to_end_and_heard() {
         let beside = Beside::shell("echo ready; read -r line; echo 7 done").unwrap();
         assert_eq!(beside.ready, "ready");
-        assert!(cpu_time(beside.process()).is_some());
+        assert!(processor(beside.process()).is_some());
         assert_eq!(beside.stop().unwrap(), "7 done");
         let failing = Beside::shell("echo ready; exit 3").unwrap();
         assert!(failing.stop().unwrap_err().contains('3'));
@@ -121,13 +143,13 @@ mod tests {
 
     #[test]
     fn processor_time_is_what_the_clock_says() {
-        let (own, all) = (own_cpu_time(), cpu_time(std::process::id()).unwrap());
+        let (own, all) = (own_cpu_time(), processor(std::process::id()).unwrap());
         let mut sum = 0u64;
         while own_cpu_time() - own < Duration::from_millis(50) {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
-        let grown = cpu_time(std::process::id()).unwrap() - all;
+        let grown = processor(std::process::id()).unwrap().since(all);
         // The scheduler accounts a running thread at its ticks.
-        assert!(grown >= Duration::from_millis(30), "{grown:?}");
+        assert!(grown.had >= Duration::from_millis(30), "{grown:?}");
     }
 }

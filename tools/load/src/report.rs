@@ -1,6 +1,7 @@
 //! What was measured, for people and for programs.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,8 @@ pub struct Report {
     /// Processor time of the other end for each answer, in microseconds, if its
     /// process was watched.
     pub server_us: Option<f64>,
+    /// Time that the other end waited for a processor, as that.
+    pub server_waited_us: Option<f64>,
     /// Requests for each write, and answers for each read.
     pub batches: Batches,
     /// What ran beside it said of itself.
@@ -82,6 +85,7 @@ impl Report {
         let open = matches!(plan.pace, Pace::Open(_));
         let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
         let answers = measured.answers;
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / answers.max(1) as f64;
         let mut report = Self {
             rate: answers as f64 / measured.elapsed.as_secs_f64(),
             answers,
@@ -93,9 +97,8 @@ impl Report {
             lag_us: open.then(|| Percentiles::of(&measured.lag)),
             idle: (!open).then_some(measured.idle),
             cpu: measured.cpu,
-            server_us: measured
-                .server_cpu
-                .map(|spent| spent.as_secs_f64() * 1e6 / answers.max(1) as f64),
+            server_us: measured.server.map(|server| each(server.had)),
+            server_waited_us: measured.server.map(|server| each(server.waited)),
             batches: Batches {
                 requests_a_write: share(measured.sent, measured.calls.writes),
                 answers_a_read: share(
@@ -120,7 +123,7 @@ impl Report {
     pub fn limit(&self, figure: Figure) -> Option<String> {
         if let Some(idle) = self.idle {
             // Processor time counts for itself and not for the other end's.
-            if idle >= IDLE_MIN || figure == Figure::ServerTime {
+            if idle >= IDLE_MIN || !figure.is_of_both() {
                 return None;
             }
             return Some(format!(
@@ -226,6 +229,12 @@ impl fmt::Display for Report {
                 "            {server_us:>12.3} µs an answer, by the server"
             )?;
         }
+        if let Some(waited) = self.server_waited_us {
+            writeln!(
+                f,
+                "            {waited:>12.3} µs an answer, waited for by it"
+            )?;
+        }
         writeln!(
             f,
             "batches     {:>12.1} requests a write, {:.1} answers a read",
@@ -263,6 +272,7 @@ pub mod tests {
             idle: Some(0.5),
             cpu: 0.5,
             server_us: None,
+            server_waited_us: None,
             batches: Batches {
                 requests_a_write: 1.0,
                 answers_a_read: 1.0,
