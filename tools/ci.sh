@@ -104,6 +104,7 @@ step_fuzz() {
 step_load() {
     local manifest=tools/load/Cargo.toml
     cargo fmt --check --manifest-path "$manifest"
+    cargo fmt --check --manifest-path tools/load/peers/rust/Cargo.toml
     cargo clippy --all-targets --manifest-path "$manifest" -- -D warnings
     cargo test --manifest-path "$manifest"
     # No open loop: its rate may be too high for a busy machine. No peers: what
