@@ -285,7 +285,7 @@ mod tests {
     fn a_file_is_laid_out_as_described() {
         let file = sample();
         let contents = fate(&file).unwrap();
-        assert_eq!(file[..16], *b"\x89WEIR\r\n\x1a\x02\0\0\0\x04\x03\x02\x01");
+        assert_eq!(file[..16], *b"\x89WEIR\r\n\x1a\x03\0\0\0\x04\x03\x02\x01");
         assert_eq!(file[16..24], 1_790_000_000i64.to_le_bytes());
         assert_eq!(file[24..32], (file.len() as u64).to_le_bytes());
         assert_eq!(file[32..40], [4, 0, 0, 0, 0, 0, 0, 0]);
@@ -363,11 +363,12 @@ mod tests {
     #[test]
     fn another_format_is_told_with_its_maker() {
         let mut file = sample();
-        file[AT_FORMAT].copy_from_slice(&3u32.to_le_bytes());
+        file[AT_FORMAT].copy_from_slice(&(FORMAT + 1).to_le_bytes());
         let checksum = XxHash3_64::oneshot(&file[..AT_CHECKSUM.start]);
         file[AT_CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let expected = ReadError::Format { format: 3, version };
+        let format = FORMAT + 1;
+        let expected = ReadError::Format { format, version };
         assert_eq!(fate(&file), Err(expected));
         assert_eq!(fate(b"imei\n490154203237518\n"), Err(ReadError::Foreign));
     }

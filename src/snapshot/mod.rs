@@ -73,7 +73,7 @@ pub use self::provenance::{FileOrigin, Folded, ListOrigin, Provenance};
 pub use self::reading::Source;
 
 /// The number of the format.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The section of the provenance.
 const PROVENANCE: &str = "provenance";

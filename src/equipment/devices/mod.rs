@@ -39,10 +39,12 @@
 //!
 //! Large arrays are mappings on huge pages (`pages`). A lookup takes one line
 //! of a small register or of the rest; of TACs with a structure of their own
-//! also one of the directory, which the second cache mostly holds.
+//! also one of the directory, which the second cache mostly holds: 16 octets a
+//! TAC with slots, half of them free, and 32 of one with cells.
 
 mod build;
 mod directory;
+mod entry;
 mod exact;
 mod line;
 mod mix;

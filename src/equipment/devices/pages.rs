@@ -102,6 +102,18 @@ impl Lines {
         lines
     }
 
+    /// So many lines, on huge pages even if they are few: for what every lookup
+    /// needs, so that its pages are at hand. The end of a huge page stays empty.
+    pub(super) fn zeroed_on_huge_pages(len: usize) -> Self {
+        let room = match cfg!(target_os = "linux") {
+            true => len.max(MAPPED_MIN / Self::LINE),
+            false => len,
+        };
+        let mut lines = Self::with_room(room);
+        lines.extend(len);
+        lines
+    }
+
     /// Adds so many lines.
     pub(super) fn extend(&mut self, more: usize) {
         let len = self.len.saturating_add(more);

@@ -7,13 +7,15 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::directory::{Directory, Extent};
+use super::directory::Directory;
+use super::entry::{Dense, Extent};
 use super::exact::{Exact, ExactParts};
 use super::line::Line;
 use super::mix::Mix;
 use super::pages::Lines;
 use super::quotient::Table;
-use super::table::{Chunk, Devices, MIXES, Rest, SERIALS};
+use super::table::{CHUNK_LINES, Chunk, Devices, MIXES, Rest, SERIALS};
+use crate::equipment::Tac;
 use crate::equipment::stored::{Damage, Flaw, Parts, Section, octets};
 
 /// What there is to know besides the arrays.
@@ -123,7 +125,8 @@ impl Devices {
         let [of_directory, of_exact, of_rest, of_serials @ ..] = head.factors;
         let directory = lines(parts, TACS)?;
         let directory =
-            Directory::from_parts(directory, head.homes, Mix::from_factors(of_directory));
+            Directory::from_parts(directory, head.homes, Mix::from_factors(of_directory))
+                .ok_or_else(|| TOO_LARGE.of(HEAD))?;
         let chunks = parts.take(CHUNKS)?;
         let chunks = chunks.records::<Chunk>();
         let chunks = chunks.map_err(|damage| damage.of(CHUNKS))?.to_vec();
@@ -207,22 +210,30 @@ fn lines(parts: &mut Parts, name: &'static str) -> Result<Lines, Flaw> {
 /// there are.
 fn check(directory: &Directory, [chunks, dense, hashed]: [usize; 3]) -> Result<(), Damage> {
     let lies_within = |base: u64, count: u32, all: usize| base + u64::from(count) <= all as u64;
-    if !directory.all().iter().all(|entry| entry.is_sound()) {
-        return Err(Damage("has a TAC that is none"));
-    }
-    for entry in directory.entries() {
+    // How many lines with cells, or chunks of them, a TAC has at most.
+    let has = |own: Dense, cells: u64| {
+        u64::from(own.first) + u64::from(own.count) <= SERIALS.div_ceil(cells)
+    };
+    for entry in directory.decoded() {
+        let Some(entry) = entry else {
+            return Err(Damage("has an entry of no known kind"));
+        };
+        if Tac::from_number(entry.tac).is_none() {
+            return Err(Damage("has a TAC that is none"));
+        }
         let base = u64::from(entry.base);
         let is_there = match entry.extent() {
             Extent::Hashed(lines, mix) => {
-                (1..=SERIALS).contains(&u64::from(lines))
+                u64::from(lines) <= SERIALS
                     && lies_within(base, lines, hashed)
                     && (mix as usize) < MIXES
             }
             Extent::Solid(own) => {
-                u64::from(own.first) <= SERIALS && lies_within(base, own.count, dense)
+                has(own, own.cells.count().into()) && lies_within(base, own.count, dense)
             }
             Extent::Chunked(own) => {
-                u64::from(own.first) <= SERIALS && lies_within(base, own.count, chunks)
+                has(own, u64::from(own.cells.count()) * CHUNK_LINES)
+                    && lies_within(base, own.count, chunks)
             }
         };
         if !is_there {
@@ -230,4 +241,56 @@ fn check(directory: &Directory, [chunks, dense, hashed]: [usize; 3]) -> Result<(
         }
     }
     Ok(())
+}
+
+//----------- Tests -----------------------------------------------------------
+
+#[cfg(test)]
+mod tests {
+    use super::super::DevicesBuilder;
+    use super::*;
+
+    /// Whatever octet of the directory is another one, the map is refused, or
+    /// it is searched to an end and read back within its TACs.
+    #[test]
+    fn a_damaged_directory_is_refused_or_harmless() {
+        let mut builder = DevicesBuilder::new(5);
+        for serial in 0..3000 {
+            builder.push(7 * SERIALS + serial, 1);
+        }
+        for serial in (0..SERIALS).step_by(400) {
+            builder.push(8 * SERIALS + serial, 2);
+        }
+        for serial in (0..300_000).filter(|serial| serial / 9000 % 2 == 0) {
+            builder.push(9 * SERIALS + serial, 1);
+        }
+        let devices = builder.finish();
+        let mut sections = Vec::new();
+        devices.store(&mut sections);
+        let place = sections.iter().position(|own| own.name == TACS).unwrap();
+        let octets = sections[place].octets.to_vec();
+        let fate = |octets: Vec<u8>| {
+            let mut sections = sections.clone();
+            sections[place] = Section::new(TACS, octets);
+            Devices::restore(&mut Parts::of(&sections))
+        };
+        let again = fate(octets.clone()).unwrap();
+        assert!(again.iter().eq(devices.iter()));
+        let mut refused = 0;
+        for at in 0..octets.len() {
+            for flip in [1, 0x10, 0x80, 0xff] {
+                let mut octets = octets.clone();
+                octets[at] ^= flip;
+                let Ok(map) = fate(octets) else {
+                    refused += 1;
+                    continue;
+                };
+                for serial in (0..SERIALS).step_by(50_000) {
+                    (6..10).for_each(|tac| assert!(map.find(tac * SERIALS + serial) < Some(3)));
+                }
+                assert!(map.iter().all(|(device, _)| device < 100_000_000 * SERIALS));
+            }
+        }
+        assert!(refused > 20, "{refused}");
+    }
 }

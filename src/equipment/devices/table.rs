@@ -2,7 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::directory::{Dense, Directory, Entry, Extent};
+use super::directory::{Directory, Place};
+use super::entry::{Dense, Extent};
 use super::exact::Exact;
 use super::line::{Cells, Layout, Line, Slots16, Slots24, Slots28, Slots32};
 use super::mix::Mix;
@@ -122,8 +123,11 @@ impl Devices {
     /// Where a device stands if it does.
     #[inline(always)]
     fn locate(&self, device: u64) -> Spot<'_> {
-        match self.entry(device) {
-            Some(entry) => self.spot(entry, device % SERIALS),
+        let spot = self
+            .entry(device)
+            .and_then(|place| self.spot(place, device % SERIALS));
+        match spot {
+            Some(spot) => spot,
             None => self.spot_in_rest(device),
         }
     }
@@ -168,9 +172,9 @@ impl Devices {
         Spot::Rest(line, remainder)
     }
 
-    /// The structure of the TAC of a device, if it has one.
+    /// Where the structure of the TAC of a device is, if it has one.
     #[inline(always)]
-    fn entry(&self, device: u64) -> Option<Entry> {
+    fn entry(&self, device: u64) -> Option<Place> {
         match self.directory.is_empty() {
             true => None,
             false => self.directory.find(tac(device)),
@@ -182,13 +186,14 @@ impl Devices {
     /// Whether a dense TAC has a line for it is not decided by a branch, which
     /// nobody could predict.
     #[inline(always)]
-    fn spot(&self, entry: Entry, serial: u64) -> Spot<'_> {
-        match entry.extent() {
+    fn spot(&self, place: Place, serial: u64) -> Option<Spot<'_>> {
+        let base = place.base as usize;
+        let spot = match place.extent()? {
             Extent::Hashed(lines, mix) => {
                 let geometry = Geometry::<SERIAL_BITS>::new(u64::from(lines));
                 let mix = self.mixes[mix as usize % MIXES];
                 let (line, remainder) = geometry.place(mix.apply(serial));
-                let line = self.hashed.get(entry.base as usize + line as usize);
+                let line = self.hashed.get(base + line as usize);
                 let bits = class_bits::<Slots16>(geometry.remainder_bits());
                 Spot::Slot(line.unwrap_or(&EMPTY), remainder, bits)
             }
@@ -201,7 +206,7 @@ impl Devices {
                 let (line, cell) = cells.split(serial as u32);
                 let line = line.wrapping_sub(first);
                 let line = match line < count {
-                    true => entry.base as usize + line as usize,
+                    true => base + line as usize,
                     false => usize::MAX,
                 };
                 let line = self.dense.get(line).unwrap_or(&EMPTY);
@@ -216,7 +221,7 @@ impl Devices {
                 let (block, cell) = cells.split(serial as u32);
                 let chunk = (block / CHUNK_LINES as u32).wrapping_sub(first);
                 let chunk = match chunk < count {
-                    true => self.chunks.get(entry.base as usize + chunk as usize),
+                    true => self.chunks.get(base + chunk as usize),
                     false => None,
                 };
                 let chunk = chunk.copied().unwrap_or_default();
@@ -229,7 +234,8 @@ impl Devices {
                 let line = self.dense.get(line).unwrap_or(&EMPTY);
                 Spot::Cell(line, cells, cell)
             }
-        }
+        };
+        Some(spot)
     }
 
     //--- Batches
@@ -364,7 +370,7 @@ impl Devices {
     /// All devices with their classes, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u32)> {
         let tacs = self.directory.entries().flat_map(|entry| {
-            let tac = u64::from(entry.tac()) * SERIALS;
+            let tac = u64::from(entry.tac) * SERIALS;
             let serials: Box<dyn Iterator<Item = (u64, u32)> + '_> = match entry.extent() {
                 Extent::Hashed(lines, mix) => Box::new(self.hashed_serials(entry.base, lines, mix)),
                 Extent::Solid(dense) => Box::new(self.solid_serials(entry.base, dense)),

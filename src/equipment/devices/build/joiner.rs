@@ -95,7 +95,7 @@ impl Joiner {
                 table::Rest::Words(words)
             }
         };
-        let tacs = entries.iter().map(|entry| u64::from(entry.tac()));
+        let tacs = entries.iter().map(|entry| u64::from(entry.tac));
         let directory = Directory::build(&entries, Seeds::of(self.seed, tacs));
         let keys = exact_items.iter().map(|item| item.key);
         let exact = Exact::build(&exact_items, Load::Dense, Seeds::of(self.seed, keys));

@@ -3,7 +3,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::super::directory::Entry;
+use super::super::entry::Entry;
 use super::super::line::Line;
 use super::super::pages::Lines;
 use super::super::rest::{ByBits, Scattered};

@@ -1,7 +1,8 @@
 //! One TAC: which structure costs the least for its devices, and these laid out
 //! in it.
 
-use super::super::directory::{Dense, Entry, Extent};
+use super::super::directory::{self, HASHED_MIN};
+use super::super::entry::{Dense, Entry, Extent};
 use super::super::line::{Cells, Layout, Line, Slots16};
 use super::super::pages::Lines;
 use super::super::quotient::{self, Geometry, Inserted, class_bits, classes, overflow_limit};
@@ -13,10 +14,6 @@ use super::{DevicesBuilder, Piece, Scratch, Serial};
 /// line in fifteen overflows, and one device in a hundred and forty, whose lookup
 /// costs a second line. Each device less saves memory for fewer of these.
 const HASHED_FILL: u64 = 24;
-
-/// The fewest lines of a hashed TAC: with less, a slot has no room for two
-/// classes.
-const HASHED_MIN: u64 = 64;
 
 /// Octets that a device costs in the table of the rest; it depends on them all,
 /// but this is near enough to choose.
@@ -36,8 +33,8 @@ impl DevicesBuilder {
             return;
         }
         let count = devices.len() as u64;
-        let lines = count.div_ceil(HASHED_FILL);
-        let hashed = match lines >= HASHED_MIN {
+        let lines = lines_for(count);
+        let hashed = match count.div_ceil(HASHED_FILL) >= u64::from(HASHED_MIN) {
             true => lines * LINE + lost_in_slots(&devices, lines) * EXACT_COST,
             false => u64::MAX,
         };
@@ -255,6 +252,11 @@ impl DevicesBuilder {
     }
 }
 
+/// Lines for so many devices in slots.
+fn lines_for(count: u64) -> u64 {
+    directory::round_up(count.div_ceil(HASHED_FILL))
+}
+
 /// Room for the lines of so many devices.
 fn room_for(devices: usize) -> Lines {
     Lines::with_room(devices.saturating_mul(REST_COST as usize) / Lines::LINE)
@@ -311,7 +313,7 @@ mod tests {
     fn serial_numbers_chosen_against_one_mix_do_not_hold_against_the_next() {
         let mut builder = DevicesBuilder::new(42);
         let count = 2000;
-        let lines = (count as u64).div_ceil(HASHED_FILL);
+        let lines = lines_for(count as u64);
         let geometry = Geometry::<SERIAL_BITS>::new(lines);
         let first = builder.mixes[0];
         let crowded = |&serial: &u64| geometry.place(first.apply(serial)).0 < lines / 8;
@@ -320,8 +322,8 @@ mod tests {
         }
         let devices = builder.finish();
         assert_eq!(devices.len(), count);
-        let entry = devices.directory.find(1).unwrap();
-        assert!(matches!(entry.extent(), Extent::Hashed(own, 1..) if u64::from(own) == lines));
+        let extent = devices.directory.find(1).unwrap().extent().unwrap();
+        assert!(matches!(extent, Extent::Hashed(own, 1..) if u64::from(own) == lines));
         assert!(devices.size().exact_devices < overflow_limit(count));
     }
 }
