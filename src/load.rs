@@ -18,7 +18,7 @@ use crate::lists::LoadReport;
 use crate::lists::feed::Watch;
 use crate::lists::source;
 use crate::policy::Rulebook;
-use crate::snapfile::Residence;
+use crate::snapfile::{Draft, Residence};
 use crate::snapshot::Provenance;
 
 //----------- Loaded ----------------------------------------------------------
@@ -110,7 +110,7 @@ pub fn load_folded(
         None => None,
     };
     let dir = dir.unwrap_or_else(std::env::temp_dir);
-    let loader = Loader::read(config, previous, dir, Watch::default())?;
+    let loader = Loader::read(config, previous, (dir, None), Watch::default())?;
     let (loaded, _) = loader.finish(Goal::Serve)?;
     Ok(loaded)
 }
@@ -128,14 +128,15 @@ pub fn load_folded(
 pub(crate) fn compile(
     config: &Config,
     previous: &Previous,
-    dir: &Path,
+    draft: &Draft,
     progress: &Progress,
 ) -> Result<(Loaded, Shelf), LoadError> {
     let watch = Watch {
         progress: progress.clone(),
         digests: true,
     };
-    let loader = Loader::read(config, previous, dir.to_owned(), watch)?;
+    let dir = draft.dir().to_owned();
+    let loader = Loader::read(config, previous, (dir, Some(draft.ahead())), watch)?;
     let (loaded, shelf) = loader.finish(Goal::Write)?;
     // Whoever writes has one.
     let shelf = shelf.ok_or_else(|| LoadError::Memory("nothing was kept".to_owned()))?;
@@ -209,7 +210,6 @@ mod tests {
 
     use super::*;
     use crate::equipment::{Device, RuleKind, Scope, Snapshot, Status};
-    use crate::snapfile;
     use crate::snapshot;
     use crate::time::UnixTime;
 
@@ -290,11 +290,14 @@ mod tests {
     /// The file that a configuration compiles to.
     fn compiled(config: &Config, dir: &Path) -> (Vec<u8>, LoadReport) {
         let path = dir.join("out.weir");
+        let draft = Draft::begin(&path).unwrap();
         let (loaded, shelf) =
-            compile(config, &Previous::default(), dir, &Progress::default()).unwrap();
+            compile(config, &Previous::default(), &draft, &Progress::default()).unwrap();
         let snapshot = loaded.rulebook.snapshot();
         let none = Provenance::default();
-        snapfile::write_with(&path, (snapshot, &shelf), &none, UnixTime(0)).unwrap();
+        draft
+            .finish((snapshot, &shelf), &none, UnixTime(0))
+            .unwrap();
         (fs::read(path).unwrap(), loaded.report)
     }
 
@@ -366,12 +369,10 @@ mod tests {
         let (dir, mut config) = configured(&lists);
         config.register.compile_memory = 0;
         let nowhere = dir.path().join("nowhere");
-        let error = compile(
-            &config,
-            &Previous::default(),
-            &nowhere,
-            &Progress::default(),
-        );
+        fs::create_dir(&nowhere).unwrap();
+        let draft = Draft::begin(&nowhere.join("out.weir")).unwrap();
+        fs::remove_dir_all(&nowhere).unwrap();
+        let error = compile(&config, &Previous::default(), &draft, &Progress::default());
         let told = error.unwrap_err().to_string();
         assert!(told.contains("nowhere: a temporary file"), "{told}");
         assert!(told.contains("raise `compile_memory`"), "{told}");

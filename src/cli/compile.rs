@@ -22,7 +22,7 @@ use crate::error::Failed;
 use crate::lists::{FileReport, ListReport};
 use crate::load::{self, Loaded, Previous};
 use crate::net::Clock;
-use crate::snapfile;
+use crate::snapfile::{self, Draft};
 use crate::snapshot::{FileOrigin, ListOrigin, Provenance};
 use crate::state::{Stamps, State};
 
@@ -60,12 +60,11 @@ impl CompileArgs {
         let mut config = configuration(self.config.as_deref())?;
         // That is what is being made.
         config.register.snapshot = None;
-        snapfile::refuse_foreign(&self.output).map_err(Failed::new)?;
+        let draft = Draft::begin(&self.output).map_err(Failed::new)?;
         let before = Stamps::take(&config);
-        let dir = self.output.parent().unwrap_or_else(|| Path::new(""));
         let previous = self.previous(&config);
         let (loaded, shelf) = watched(&config, |progress| {
-            load::compile(&config, &previous, dir, progress)
+            load::compile(&config, &previous, &draft, progress)
         })?;
         let Loaded {
             rulebook, report, ..
@@ -78,8 +77,8 @@ impl CompileArgs {
         }
         let created = Clock::start().now().unix;
         let snapshot = rulebook.snapshot();
-        let contents = snapfile::write_with(&self.output, (snapshot, &shelf), &provenance, created)
-            .map_err(Failed::new)?;
+        let contents = draft.finish((snapshot, &shelf), &provenance, created);
+        let contents = contents.map_err(Failed::new)?;
         let compiled = Compiled {
             file: self.output.display().to_string(),
             length: contents.length,

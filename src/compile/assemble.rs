@@ -10,6 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::buckets::Buckets;
+use super::shelf::Rest;
 use super::{Heap, Progress, Shelf};
 use crate::equipment::bulk::{
     Arrays, Assembled, Assembly, BUCKETS, Filled, Item, Kept, PARTITIONS, Partition, Plan,
@@ -69,11 +70,14 @@ impl Keeper {
         Ok(rest)
     }
 
-    /// Begins the table of the rest.
-    fn begin_rest(&mut self, sketch: &Sketch) {
+    /// Begins the table of the rest, and tells where it is written to at once.
+    fn begin_rest(&mut self, sketch: &Sketch) -> Result<Option<Rest>, String> {
         match &mut self.kept {
-            Some(kept) => kept.begin_rest(sketch),
-            None => self.shelf.begin_rest(),
+            Some(kept) => {
+                kept.begin_rest(sketch);
+                Ok(None)
+            }
+            None => self.shelf.begin_rest(sketch).map(Some),
         }
     }
 
@@ -264,7 +268,7 @@ fn fill_all(
     keeper: &mut Keeper,
     threads: usize,
 ) -> Result<(Vec<Item>, usize), String> {
-    keeper.begin_rest(sketch);
+    let rest = keeper.begin_rest(sketch)?;
     let buckets = core::mem::replace(&mut keeper.buckets, Buckets::new(&keeper.shelf.budget));
     let ordered = Mutex::new(Fill {
         keeper,
@@ -284,6 +288,10 @@ fn fill_all(
             }
             let filled = sketch.fill(bucket, &buckets, core::mem::take(&mut memory));
             buckets.release(bucket);
+            let filled = filled.and_then(|filled| {
+                let written = rest.as_ref().map(|rest| rest.write(bucket, &filled));
+                written.transpose().map(|_| filled)
+            });
             let own = lock(&ordered);
             let own = turned.wait_while(own, |own| own.failed.is_none() && own.next != bucket);
             let mut own = own.unwrap_or_else(PoisonError::into_inner);

@@ -252,6 +252,7 @@ mod tests {
                 dir: std::env::temp_dir(),
                 threads: 1,
                 ledger: Ledger::default(),
+                ahead: None,
             });
             pieces.iter().for_each(|piece| buckets.add(piece).unwrap());
             assert_eq!(buckets.spill.is_some(), memory < 1 << 20);

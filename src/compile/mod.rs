@@ -22,6 +22,7 @@ mod slabs;
 mod spill;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub(crate) use self::assemble::{Keeper, assemble};
 #[cfg(feature = "server")]
@@ -31,6 +32,7 @@ pub(crate) use self::progress::Progress;
 pub(crate) use self::shelf::Shelf;
 pub(crate) use self::slabs::Ledger;
 use self::slabs::Slabs;
+use crate::snapshot::Ahead;
 
 /// How much memory may be used, and what else is needed to use less.
 #[derive(Clone, Debug)]
@@ -43,6 +45,8 @@ pub(crate) struct Budget {
     pub(crate) threads: usize,
     /// What is used of it for long.
     pub(crate) ledger: Ledger,
+    /// The file that the register is written to in the end, if it is.
+    pub(crate) ahead: Option<Arc<dyn Ahead>>,
 }
 
 impl Budget {

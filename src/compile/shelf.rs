@@ -1,14 +1,17 @@
 //! The arrays of pieces that are to be written to a file in the end: in memory,
-//! and from the budget on in a file of their own until then.
+//! and from the budget on in a file of their own until then. The table of the rest
+//! is large, and it is known how large before it is filled: it goes to the file at
+//! once.
 
 use std::io;
+use std::sync::Arc;
 
 use super::slabs::At;
 use super::spill::Spill;
 use super::{Budget, Slabs};
 use crate::equipment::ARRAYS;
 use crate::equipment::bulk::{Arrays, Filled, Sketch};
-use crate::snapshot::{Elsewhere, Sum};
+use crate::snapshot::{self, Ahead, Elsewhere, Sum};
 
 /// Octets that are read at a time.
 const BUFFER: usize = 1 << 20;
@@ -17,14 +20,12 @@ const BUFFER: usize = 1 << 20;
 /// memory is left over.
 const PART: usize = 128 << 10;
 
-/// The number of the array of the lines of the rest.
-const REST: usize = Arrays::COUNT;
-/// That of the lines of lists for their places.
-const REST_LINES: usize = REST + 1;
-/// Arrays that are a section each.
-const WHOLE: [usize; 3] = [0, 1, REST];
+/// The number of the array of the lines of lists for the places of the rest.
+const REST_LINES: usize = Arrays::COUNT;
 /// How many arrays there are.
 const COUNT: usize = REST_LINES + 1;
+/// So many of the first ones are a section each.
+const WHOLE: usize = 2;
 
 /// The arrays of all pieces, in their order.
 #[derive(Debug)]
@@ -36,11 +37,43 @@ pub(crate) struct Shelf {
     /// What each array consists of.
     arrays: [Vec<Place>; COUNT],
     /// The checksums of those that are a section each.
-    sums: [Sum; WHOLE.len()],
+    sums: [Sum; WHOLE],
+    /// The lines of the rest, if they have a table.
+    rest: Option<Rest>,
     /// What is in a file.
     spill: Option<Spill>,
     /// The lines for the places behind all of these.
     lines: Vec<u32>,
+}
+
+/// A table of the rest in the file that is written.
+#[derive(Clone, Debug)]
+pub(super) struct Rest {
+    /// That file.
+    ahead: Arc<dyn Ahead>,
+    /// Where the table begins in it.
+    at: u64,
+    /// Its octets.
+    length: u64,
+    /// The checksum of those that were kept.
+    sum: Sum,
+}
+
+impl Rest {
+    /// Writes what a bucket has filled, before that is [kept](Shelf::keep_part).
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub(super) fn write(&self, bucket: usize, filled: &Filled) -> Result<(), String> {
+        let [lines, _] = filled.octets();
+        self.ahead.write(lines, self.of_bucket(bucket, lines.len()))
+    }
+
+    /// Where the part of a bucket begins, if all have so many octets.
+    fn of_bucket(&self, bucket: usize, octets: usize) -> u64 {
+        self.at + (bucket * octets) as u64
+    }
 }
 
 /// Where a part of an array is.
@@ -69,6 +102,7 @@ impl Shelf {
             budget: budget.clone(),
             arrays: Default::default(),
             sums: Default::default(),
+            rest: None,
             spill: None,
             lines: Vec::new(),
         }
@@ -89,24 +123,39 @@ impl Shelf {
         arrays.try_for_each(|(array, octets)| self.append(array, octets))
     }
 
-    /// Begins the table of the rest.
-    pub(super) fn begin_rest(&mut self) {
-        for array in self.arrays.iter_mut().skip(REST) {
-            array.clear();
+    /// Begins the table of the rest, and tells where it goes; no more comes of
+    /// pieces.
+    ///
+    /// # Errors
+    ///
+    /// If it goes to no file.
+    pub(super) fn begin_rest(&mut self, sketch: &Sketch) -> Result<Rest, String> {
+        if let Some(lines) = self.arrays.get_mut(REST_LINES) {
+            lines.clear();
         }
-        for (sum, _) in self.sums.iter_mut().zip(WHOLE).filter(|own| own.1 == REST) {
-            *sum = Sum::default();
-        }
+        let ahead = self.budget.ahead.clone();
+        let length = sketch.octets();
+        let [.., at] = snapshot::ahead([self.length_of(0), self.length_of(1), length]);
+        let rest = Rest {
+            ahead: ahead.ok_or("the register is not to be written")?,
+            at,
+            length,
+            sum: Sum::default(),
+        };
+        Ok(self.rest.insert(rest).clone())
     }
 
-    /// Keeps what the next bucket has filled of it.
+    /// Keeps what the next bucket has filled of it and [written](Rest::write).
     ///
     /// # Errors
     ///
     /// As [`keep`](Self::keep).
     pub(super) fn keep_part(&mut self, filled: &Filled) -> Result<(), String> {
         let [lines, list_lines] = filled.octets();
-        self.append(REST, lines)?;
+        if let Some(rest) = &mut self.rest {
+            // They are near the processor still.
+            rest.sum.add(lines);
+        }
         self.append(REST_LINES, list_lines)
     }
 
@@ -118,7 +167,10 @@ impl Shelf {
     pub(super) fn part(&self, bucket: usize, sketch: &Sketch) -> Result<Filled, String> {
         let mut filled = Filled::empty(sketch, Filled::default());
         let [lines, list_lines] = filled.octets_mut();
-        self.read_at(REST, bucket * lines.len(), lines)?;
+        if let Some(rest) = &self.rest {
+            let at = rest.of_bucket(bucket, lines.len());
+            rest.ahead.read(lines, at)?;
+        }
         self.read_at(REST_LINES, bucket * list_lines.len(), list_lines)?;
         Ok(filled)
     }
@@ -129,7 +181,7 @@ impl Shelf {
             return Ok(());
         };
         // They are near the processor still.
-        for (sum, _) in self.sums.iter_mut().zip(WHOLE).filter(|own| own.1 == array) {
+        if let Some(sum) = self.sums.get_mut(array) {
             sum.add(octets);
         }
         if self.budget.has_room(octets.len()) {
@@ -216,11 +268,16 @@ impl Shelf {
         match ARRAYS.iter().position(|&name| name == section) {
             Some(0) => &[0],
             Some(1) => &[1],
-            // A small table is not here.
-            Some(2) if self.length_of(REST) > 0 => &[REST],
             Some(3) => &[2, 3, REST_LINES],
             _ => &[],
         }
+    }
+
+    /// The table of the rest, if it is this section, and not a small one that is
+    /// kept with the others.
+    fn rest_of(&self, section: &str) -> Option<&Rest> {
+        let rest = self.rest.as_ref();
+        rest.filter(|_| ARRAYS.iter().position(|&name| name == section) == Some(2))
     }
 }
 
@@ -229,18 +286,22 @@ impl Elsewhere<io::Error> for Shelf {
         let arrays = self.arrays_of(section);
         let pieces = arrays.iter().map(|&array| self.length_of(array));
         match arrays {
-            [] => None,
+            [] => self.rest_of(section).map(|rest| rest.length),
             [_] => Some(pieces.sum()),
             _ => Some(pieces.sum::<u64>() + 4 * self.lines.len() as u64),
         }
     }
 
     fn checksum(&self, section: &str) -> Option<u64> {
-        let &[array] = self.arrays_of(section) else {
-            return None;
+        let sum = match *self.arrays_of(section) {
+            [array] => self.sums.get(array),
+            _ => self.rest_of(section).map(|rest| &rest.sum),
         };
-        let place = WHOLE.iter().position(|&whole| whole == array)?;
-        self.sums.get(place).map(|sum| sum.clone().finish())
+        sum.map(|sum| sum.clone().finish())
+    }
+
+    fn place(&self, section: &str) -> Option<u64> {
+        self.rest_of(section).map(|rest| rest.at)
     }
 
     fn read(&self, section: &str, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {

@@ -133,6 +133,8 @@ const ENDS: &str = "devices.ends";
 /// dense and hashed lines, those of the rest, and the line of the list for each
 /// place.
 pub(crate) const ARRAYS: [&str; 4] = [DENSE, HASHED, REST, LINES];
+/// Those of the map itself.
+pub(super) const ARRAYS_OF_LINES: [&str; 3] = [DENSE, HASHED, REST];
 
 /// The line of each place.
 pub(super) const LINES: &str = "devices.lines";

@@ -31,7 +31,7 @@ use crate::compile::{self, Budget, Ledger};
 use crate::equipment::{Change, EditError, Overlay, Snapshot};
 use crate::load::Origin;
 use crate::policy::Rulebook;
-use crate::snapfile::{self, Memory, Residence};
+use crate::snapfile::{self, Draft, Memory, Residence};
 use crate::snapshot::Folded;
 use crate::time::UnixTime;
 
@@ -252,12 +252,15 @@ impl Task {
         }
         let misfits: HashSet<u64> = misfits.iter().map(|(misfit, _)| misfit.number).collect();
         let is_in_effect = |change: &&Arc<Change>| !misfits.contains(&change.number);
+        let path = snapshot(&self.folding.dir, fold);
+        let draft = Draft::begin(&path)?;
         let budget = Budget {
             memory: self.folding.compile_memory,
             dir: self.folding.dir.clone(),
             // It is in nobody's way, and nobody waits for it.
             threads: 1,
             ledger: Ledger::default(),
+            ahead: Some(draft.ahead()),
         };
         let changes = self.live.in_order().filter(is_in_effect);
         let (folded, shelf) = compile::fold(base, &overlay, changes, budget)?;
@@ -267,8 +270,7 @@ impl Task {
             through: fold.through,
             file: fold.file,
         });
-        let path = snapshot(&self.folding.dir, fold);
-        snapfile::write_with(&path, (&folded, &shelf), &provenance, self.now)?;
+        draft.finish((&folded, &shelf), &provenance, self.now)?;
         drop((folded, shelf));
         let (stored, residence) = snapfile::read(&path, self.folding.memory)?;
         Ok((stored.snapshot, residence))

@@ -382,6 +382,7 @@ mod tests {
             dir: std::env::temp_dir(),
             threads,
             ledger: Ledger::default(),
+            ahead: None,
         });
         let list = builder.list("l", Status::Blacklisted).unwrap();
         let mut report = ListReport::new("l", false, 0);

@@ -2,6 +2,7 @@
 //! register of it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::policies::rulebook;
 use super::rails::Rails;
@@ -16,6 +17,7 @@ use crate::lists::feed::{Feed, Stop, Target, Watch};
 use crate::lists::source::{self, Part};
 use crate::lists::{FileReport, ListReport, LoadReport};
 use crate::lists::{house, open};
+use crate::snapshot::Ahead;
 
 /// The built-in rules; see the comments in it.
 const SAMPLE_RULES: &str = include_str!("../lists/sample.csv");
@@ -61,11 +63,11 @@ pub(super) struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     /// Reads everything that a configuration names; what does not fit in memory
-    /// goes to `dir`.
+    /// goes to `dir`, and to `ahead` what can be written there early.
     pub(super) fn read(
         config: &'a Config,
         previous: &'a Previous,
-        dir: PathBuf,
+        (dir, ahead): (PathBuf, Option<Arc<dyn Ahead>>),
         watch: Watch,
     ) -> Result<Self, LoadError> {
         let heap = Heap::new(Budget {
@@ -73,6 +75,7 @@ impl<'a> Loader<'a> {
             dir,
             threads: Budget::processors(),
             ledger: Ledger::default(),
+            ahead,
         });
         let mut loader = Self {
             config,

@@ -2,12 +2,13 @@
 //! and how they are written.
 
 use core::convert::Infallible;
+use core::fmt;
 use core::hash::Hasher as _;
 use core::ops::Range;
 
 use twox_hash::XxHash3_64;
 
-use super::{FORMAT, checksum};
+use super::{FORMAT, WriteError, checksum};
 use crate::equipment::Section;
 use crate::time::UnixTime;
 
@@ -62,6 +63,14 @@ pub trait Sink {
     ///
     /// When they cannot be taken.
     fn write(&mut self, octets: &[u8]) -> Result<(), Self::Error>;
+
+    /// Leaves the next ones as they are, so many: they stand there already, see
+    /// [`Elsewhere::place`].
+    ///
+    /// # Errors
+    ///
+    /// When there cannot be so many.
+    fn pass(&mut self, octets: u64) -> Result<(), Self::Error>;
 }
 
 impl Sink for Vec<u8> {
@@ -71,6 +80,33 @@ impl Sink for Vec<u8> {
         self.extend_from_slice(octets);
         Ok(())
     }
+
+    fn pass(&mut self, octets: u64) -> Result<(), Infallible> {
+        // Nobody has written to it before.
+        self.resize(self.len().saturating_add(octets as usize), 0);
+        Ok(())
+    }
+}
+
+/// A file under way, to which sections can be written before all is known of the
+/// others, by several threads at once. Errors are complete with the file.
+pub trait Ahead: fmt::Debug + Send + Sync {
+    /// Writes octets to a place.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be written.
+    fn write(&self, octets: &[u8], at: u64) -> Result<(), String>;
+
+    /// Fills a buffer with what was written.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    fn read(&self, buffer: &mut [u8], at: u64) -> Result<(), String>;
+
+    /// Has what was written brought to the disk while other work goes on.
+    fn flush(&self);
 }
 
 //----------- Contents --------------------------------------------------------
@@ -119,6 +155,12 @@ pub trait Elsewhere<E> {
         None
     }
 
+    /// Where the section stands in the sink, if it is there already; then its
+    /// checksum is known, and it is not read.
+    fn place(&self, _section: &str) -> Option<u64> {
+        None
+    }
+
     /// Gives them to `take`, one after the other.
     ///
     /// # Errors
@@ -144,8 +186,8 @@ pub(super) fn write<S: Sink>(
     elsewhere: &dyn Elsewhere<S::Error>,
     created: UnixTime,
     sink: &mut S,
-) -> Result<Contents, S::Error> {
-    let mut end = (HEADER + ENTRY * sections.len()) as u64;
+) -> Result<Contents, WriteError<S::Error>> {
+    let mut end = first(sections.len());
     let mut entries = Vec::with_capacity(sections.len());
     let mut table = Vec::with_capacity(ENTRY * sections.len());
     for section in sections {
@@ -158,10 +200,11 @@ pub(super) fn write<S: Sink>(
                 Some(checksum) => (length, checksum),
                 None => {
                     let mut sum = checksum::Sum::default();
-                    elsewhere.read(section.name, &mut |octets| {
+                    let read = elsewhere.read(section.name, &mut |octets| {
                         sum.add(octets);
                         Ok(())
-                    })?;
+                    });
+                    read.map_err(WriteError::Sink)?;
                     (length, sum.finish())
                 }
             },
@@ -173,6 +216,11 @@ pub(super) fn write<S: Sink>(
             checksum,
         };
         end = entry.offset.saturating_add(length);
+        if let Some(place) = elsewhere.place(section.name)
+            && place != entry.offset
+        {
+            return Err(WriteError::Unstorable);
+        }
         put_text::<{ Section::NAME_MAX }>(&mut table, &entry.name);
         for number in [entry.offset, length, entry.checksum, 0] {
             table.extend_from_slice(&number.to_le_bytes());
@@ -195,18 +243,24 @@ pub(super) fn write<S: Sink>(
     let checksum = XxHash3_64::oneshot(&header);
     header.extend_from_slice(&checksum.to_le_bytes());
 
-    sink.write(&header)?;
-    sink.write(&table)?;
-    let mut written = (HEADER + table.len()) as u64;
-    for (section, entry) in sections.iter().zip(&entries) {
-        // Less than a page.
-        sink.write(zeros(entry.offset - written))?;
-        match elsewhere.length(section.name) {
-            None => sink.write(&section.octets)?,
-            Some(_) => elsewhere.read(section.name, &mut |octets| sink.write(octets))?,
+    let mut put = || {
+        sink.write(&header)?;
+        sink.write(&table)?;
+        let mut written = (HEADER + table.len()) as u64;
+        for (section, entry) in sections.iter().zip(&entries) {
+            // Less than a page.
+            sink.write(zeros(entry.offset - written))?;
+            let name = section.name;
+            match (elsewhere.length(name), elsewhere.place(name)) {
+                (None, _) => sink.write(&section.octets)?,
+                (Some(length), Some(_)) => sink.pass(length)?,
+                (Some(_), None) => elsewhere.read(name, &mut |octets| sink.write(octets))?,
+            }
+            written = entry.offset + entry.length;
         }
-        written = entry.offset + entry.length;
-    }
+        Ok(())
+    };
+    put().map_err(WriteError::Sink)?;
     Ok(Contents {
         format: FORMAT,
         created,
@@ -215,6 +269,11 @@ pub(super) fn write<S: Sink>(
         digest: digest(&entries),
         sections: entries,
     })
+}
+
+/// Where the first of so many sections may begin.
+pub(super) fn first(sections: usize) -> u64 {
+    (HEADER + ENTRY * sections) as u64
 }
 
 /// Where a section of this length begins at or behind `end`.

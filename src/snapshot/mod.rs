@@ -37,7 +37,8 @@
 //! | 48–55 | its checksum |
 //! | 56–63 | zero |
 //!
-//! Sections stand in the order of the table, each at the next multiple of 64, or
+//! The table names the large sections of devices first, so that they can be written
+//! as soon as their lengths are known. Sections stand in the order of the table, each at the next multiple of 64, or
 //! of 4096 if it has so many octets; between them are zeros, and behind the last
 //! one nothing. So every octet is one of a checksum or known to be zero, and
 //! whichever is damaged is found. The checksums are XXH3 of 64 bits: they find
@@ -68,7 +69,7 @@ use crate::equipment::{Flaw, Parts, Section, Snapshot};
 use crate::time::UnixTime;
 
 pub(crate) use self::checksum::Sum;
-pub use self::container::{Contents, Elsewhere, MAGIC, Sink, TableEntry};
+pub use self::container::{Ahead, Contents, Elsewhere, MAGIC, Sink, TableEntry};
 pub use self::provenance::{FileOrigin, Folded, ListOrigin, Provenance};
 pub use self::reading::Source;
 
@@ -130,7 +131,19 @@ pub fn write_with<S: Sink>(
         return Err(WriteError::Unstorable);
     }
     sections.insert(0, Section::new(PROVENANCE, Cow::Owned(text)));
-    container::write(&sections, elsewhere, created, sink).map_err(WriteError::Sink)
+    sections.sort_by_key(|section| !Section::FIRST.contains(&section.name));
+    container::write(&sections, elsewhere, created, sink)
+}
+
+/// Where the sections begin that stand first, if they have so many octets.
+pub(crate) fn ahead(lengths: [u64; Section::FIRST.len()]) -> [u64; Section::FIRST.len()] {
+    // The provenance is one more.
+    let mut end = container::first(Section::COUNT + 1);
+    lengths.map(|length| {
+        let begin = container::aligned(end, length);
+        end = begin.saturating_add(length);
+        begin
+    })
 }
 
 /// Reads a snapshot from a source and checks everything, but for sections that
@@ -179,7 +192,7 @@ pub fn verify<S: Source>(source: &S) -> Result<Contents, ReadError<S::Error>> {
 pub fn read_provenance<S: Source>(
     source: &S,
 ) -> Result<(Contents, Provenance), ReadError<S::Error>> {
-    let (contents, mut parts) = reading::read_first(source)?;
+    let (contents, mut parts) = reading::read_one(source, PROVENANCE)?;
     Ok((contents, provenance(&mut parts)?))
 }
 
@@ -406,6 +419,21 @@ mod tests {
         }
         let nothing = octets(&Snapshot::default());
         assert_eq!(from_octets(&nothing).unwrap().snapshot.counts().rules(), 0);
+    }
+
+    #[test]
+    fn what_stands_first_stands_where_it_is_said() {
+        for devices in [0, 40, 5000] {
+            let snapshot = sample(devices);
+            assert_eq!(snapshot.sections().unwrap().len(), Section::COUNT);
+            let stored = from_octets(&octets(&snapshot)).unwrap();
+            let first = Section::FIRST.map(|name| {
+                let mut sections = stored.contents.sections.iter();
+                sections.find(|own| own.name == name).unwrap()
+            });
+            let begin = ahead(first.map(|section| section.length));
+            assert_eq!(begin, first.map(|section| section.offset));
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::checksum::{self, BLOCK};
 use super::container::{
     AT_CHECKSUM, AT_COUNT, AT_CREATED, AT_FORMAT, AT_LENGTH, AT_ORDER, AT_TABLE, AT_VERSION,
     AT_ZERO, Contents, ENTRY, HEADER, MAGIC, ORDER, PAGE, SECTIONS_MAX, TableEntry, aligned,
-    digest,
+    digest, first,
 };
 use super::{FORMAT, ReadError};
 use crate::equipment::devices::Region;
@@ -186,11 +186,14 @@ fn may_be_left(entry: &TableEntry) -> bool {
     entry.length > LEFT_MIN && Section::LEFT.contains(&&*entry.name)
 }
 
-/// Reads the first section.
-pub(super) fn read_first<S: Source>(source: &S) -> Result<(Contents, Parts), ReadError<S::Error>> {
+/// Reads one section.
+pub(super) fn read_one<S: Source>(
+    source: &S,
+    section: &str,
+) -> Result<(Contents, Parts), ReadError<S::Error>> {
     let (reader, header, entries) = begin(source)?;
     let mut parts = Parts::default();
-    if let Some(entry) = entries.first() {
+    if let Some(entry) = entries.iter().find(|entry| entry.name == section) {
         let mut octets = Octets::zeroed(entry.size()?);
         let blocks = octets.as_mut_slice().chunks_mut(BLOCK);
         let blocks = blocks.zip((entry.offset..).step_by(BLOCK));
@@ -253,7 +256,7 @@ fn begin<S: Source>(source: &S) -> Result<Begun<'_, S>, ReadError<S::Error>> {
     let header = reader.header()?;
     reader.expected = header.length;
     let entries = reader.table(&header)?;
-    let mut end = (HEADER + ENTRY * entries.len()) as u64;
+    let mut end = first(entries.len());
     for entry in &entries {
         reader.zeros(entry, end)?;
         end = entry.offset.saturating_add(entry.length);

@@ -537,6 +537,11 @@ impl Sketch {
         self.lines as usize
     }
 
+    /// How many octets these have.
+    pub(crate) fn octets(&self) -> u64 {
+        self.lines * Lines::LINE as u64
+    }
+
     /// How many lines a bucket fills.
     pub(crate) fn part(&self) -> usize {
         self.lines() / BUCKETS

@@ -63,6 +63,13 @@ impl<'a> Section<'a> {
     /// The longest name.
     pub const NAME_MAX: usize = 32;
 
+    /// How many [`Snapshot::sections`] gives.
+    pub(crate) const COUNT: usize = 39;
+
+    /// The sections that stand first in a file: those that are written while a
+    /// register is built, before all is known of the others.
+    pub(crate) const FIRST: [&'static str; 3] = super::device_rules::ARRAYS_OF_LINES;
+
     /// The sections that may be left where they are when a snapshot is read, see
     /// [`Parts::leave`]: no lookup needs them.
     pub const LEFT: [&'static str; 4] = [super::device_rules::LINES, RULES, BINDINGS, SUBSCRIBERS];
