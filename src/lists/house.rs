@@ -1,26 +1,18 @@
 //! The house format: each line a rule or a binding. [`super`] describes it.
 //!
-//! ```text
-//! file ─▶ Chunks ─┬▶ scan ─┬▶ merge, in the order of chunks ─▶ Feed
-//!                 ├▶ scan ─┘
-//!                 └▶ digest, in the order of chunks
-//! ```
-//!
-//! Chunks of some thousand lines are scanned by several threads at once; what
-//! they find is added in the order of the file, so that the register and all
-//! that is told of the list are those of one thread. The digest of the file takes
-//! longer than anything else and has to be made in one go: whichever thread has a
-//! chunk and sees that nobody is at it goes on with it ([`Digest`]).
+//! Chunks of some thousand lines are scanned by several threads at once ([`crew`]);
+//! what they find is added in the order of the file, so that the register and all
+//! that is told of the list are those of one thread.
 
-use std::collections::{BTreeMap, VecDeque};
+mod crew;
+
 use std::io::BufRead;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread;
 
-use super::chunks::{Chunk, Chunks};
+use self::crew::Crew;
+use super::chunks::Chunks;
 use super::feed::{At, Feed, Stop, Target};
 use super::lines::{LineError, Lines, MAX_LINE};
-use super::scan::{Desk, Found, Scan, Scanned};
+use super::scan::{Found, Scan, Scanned};
 use super::source::{Source, plain};
 use super::table::{Header, Row};
 use super::tap::Hasher;
@@ -30,11 +22,6 @@ use crate::equipment::bulk::Bundle;
 /// stays near the processor, and enough of them that handing it over does not
 /// count.
 const CHUNK: usize = 2 << 20;
-
-/// How many chunks may be scanned before what they say is added: enough for hardly
-/// anybody to wait when the thread that adds them has to wait for a processor; more
-/// are no faster.
-const AHEAD_MAX: usize = 4;
 
 /// Reads a file of the house format.
 ///
@@ -78,8 +65,9 @@ fn read_in_chunks(
             merge.feed.warn(file, warning.clone());
         }
         let scan = Scan::new(&header, merge.feed.target);
-        let digest = Digest::new(hasher, merge.bytes);
-        read_body((Chunks::new(reader, chunk), &digest), &scan, &mut merge)
+        let chunks = Chunks::new(reader, chunk);
+        let threads = merge.feed.threads();
+        Crew::new(chunks, &scan, (hasher, threads), &mut merge).read_all()
     });
     let Merge {
         lines, bytes, feed, ..
@@ -88,170 +76,6 @@ fn read_in_chunks(
     result?;
     feed.end(file, "without a meaning");
     Ok(())
-}
-
-/// Reads what stands below the header.
-fn read_body(
-    (mut chunks, digest): (Chunks<impl BufRead + Send>, &Digest),
-    scan: &Scan<'_>,
-    merge: &mut Merge<'_, '_>,
-) -> Result<(), Stop> {
-    let threads = merge.feed.threads();
-    // Most files are shorter than a chunk, and not worth a thread.
-    let first = chunks.next(Chunk::default());
-    if threads < 2 || first.as_ref().is_none_or(|first| first.is_last) {
-        let mut desk = Desk::default();
-        let mut next = first;
-        while let Some(mut chunk) = next {
-            let error = chunk.error.take();
-            let chunk = Arc::new(chunk);
-            digest.await_chunk(&chunk);
-            digest.go_on(Turn::Wait);
-            let scanned = scan.read(chunk.text(), &mut desk);
-            desk.spare = merge.add(scanned, error)?;
-            digest.take_back(chunk);
-            next = chunks.next(digest.spare());
-        }
-        return Ok(());
-    }
-    let chunks = Mutex::new((0u64, first, chunks));
-    let spares = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        let (sender, receiver) = mpsc::sync_channel::<(u64, Scanned, _)>(AHEAD_MAX);
-        // While one reads or makes the digest, the others scan.
-        for _ in 0..=threads {
-            let sender = sender.clone();
-            let (chunks, spares) = (&chunks, &spares);
-            scope.spawn(move || {
-                let mut desk = Desk::default();
-                loop {
-                    let mut source = lock(chunks);
-                    let (number, first, chunks) = &mut *source;
-                    let next = first.take();
-                    let Some(mut chunk) = next.or_else(|| chunks.next(digest.spare())) else {
-                        break;
-                    };
-                    let own = *number;
-                    *number += 1;
-                    let error = chunk.error.take();
-                    let chunk = Arc::new(chunk);
-                    digest.await_chunk(&chunk);
-                    drop(source);
-                    digest.go_on(Turn::IfFree);
-                    let scanned = scan.read(chunk.text(), &mut desk);
-                    digest.take_back(chunk);
-                    // Nobody wants it when reading has stopped.
-                    if sender.send((own, scanned, error)).is_err() {
-                        return;
-                    }
-                    desk.spare = lock(spares).pop();
-                }
-                drop(sender);
-                digest.go_on(Turn::Wait);
-            });
-        }
-        drop(sender);
-        let mut waiting = BTreeMap::new();
-        let mut next = 0;
-        for (number, scanned, error) in &receiver {
-            waiting.insert(number, (scanned, error));
-            while let Some((scanned, error)) = waiting.remove(&next) {
-                next += 1;
-                match merge.add(scanned, error) {
-                    Ok(spare) => lock(&spares).extend(spare),
-                    Err(stop) => {
-                        // Whoever waits for room to send is told.
-                        drop(receiver);
-                        return Err(stop);
-                    }
-                }
-            }
-        }
-        Ok(())
-    })
-}
-
-/// Locks; a thread that panicked takes the others with it anyway.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-//----------- Digest ----------------------------------------------------------
-
-/// So many chunks may be without a digest before reading waits for it; more would
-/// be further from the processor when it is made.
-const BEHIND_MAX: usize = 8;
-
-/// The digest of a file, made chunk by chunk by whoever has time.
-struct Digest {
-    /// It, and where the next chunk begins in the file; if it is wanted.
-    hasher: Option<Mutex<(Hasher, u64)>>,
-    /// The chunks that are not in it yet, in their order.
-    waiting: Mutex<VecDeque<Arc<Chunk>>>,
-    /// Chunks that nobody looks at any more, for their memory.
-    spare: Mutex<Vec<Chunk>>,
-}
-
-/// Whether to wait for somebody else who is making the digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// Only if it is far behind.
-    IfFree,
-    /// Until nothing is left of what was read before.
-    Wait,
-}
-
-impl Digest {
-    /// The digest of a file whose chunks begin at a place.
-    fn new(hasher: Option<Hasher>, at: u64) -> Self {
-        Self {
-            hasher: hasher.map(|hasher| Mutex::new((hasher, at))),
-            waiting: Mutex::default(),
-            spare: Mutex::default(),
-        }
-    }
-
-    /// Notes the next chunk, in the order of the file.
-    fn await_chunk(&self, chunk: &Arc<Chunk>) {
-        if self.hasher.is_some() {
-            lock(&self.waiting).push_back(Arc::clone(chunk));
-        }
-    }
-
-    /// Goes on with the digest, unless somebody else does.
-    fn go_on(&self, turn: Turn) {
-        let Some(hasher) = &self.hasher else {
-            return;
-        };
-        let is_far_behind = || lock(&self.waiting).len() >= BEHIND_MAX;
-        let mut hasher = match hasher.try_lock() {
-            Ok(hasher) => hasher,
-            Err(_) if turn == Turn::Wait || is_far_behind() => lock(hasher),
-            Err(_) => return,
-        };
-        let (hasher, at) = &mut *hasher;
-        // Not what comes meanwhile: others wait for the lines of this thread.
-        let count = lock(&self.waiting).len();
-        for _ in 0..count {
-            let next = lock(&self.waiting).pop_front();
-            let Some(chunk) = next else {
-                return;
-            };
-            hasher.add(*at, chunk.text());
-            *at += chunk.text().len() as u64;
-            self.take_back(chunk);
-        }
-    }
-
-    /// Keeps the memory of a chunk if nobody else has it.
-    fn take_back(&self, chunk: Arc<Chunk>) {
-        lock(&self.spare).extend(Arc::into_inner(chunk));
-    }
-
-    /// A chunk whose memory may be used for another.
-    fn spare(&self) -> Chunk {
-        lock(&self.spare).pop().unwrap_or_default()
-    }
 }
 
 //----------- Merge -----------------------------------------------------------
