@@ -5,6 +5,7 @@
 //! threads there are; as partitions are taken in order, the one whose turn it is
 //! never waits.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -26,6 +27,11 @@ const SHARE: u64 = 8;
 
 /// Fewer rules than these are not worth a thread.
 const THREADED_MIN: usize = 200_000;
+
+/// How many parts of the table of the rest besides those that threads are at may
+/// wait for one before them: enough for nobody to wait for a thread that waits for
+/// a processor.
+const WAITING_MAX: usize = 4;
 
 /// Where the arrays of pieces go.
 #[derive(Debug)]
@@ -216,23 +222,77 @@ pub(crate) fn assemble(
         Some(sketch) => Some(table(sketch, keeper, assembly.large(), threads)?),
         None => None,
     };
-    assembly.finish(table, &keeper.buckets)
+    thread::scope(|scope| {
+        // What was needed until here takes long to give back.
+        let ledger = &keeper.shelf.budget.ledger;
+        if table.is_some() && threads > 1 {
+            scope.spawn(|| ledger.give_back());
+        }
+        assembly.finish(table, &keeper.buckets)
+    })
 }
 
 //----------- The rest --------------------------------------------------------
 
 /// What buckets have filled so far.
-struct Fill<'a> {
-    /// Where that goes.
-    keeper: &'a mut Keeper,
-    /// The next bucket.
+#[derive(Default)]
+struct Fill {
+    /// The bucket that is kept next.
     next: usize,
+    /// What those have filled that are not kept yet.
+    waiting: BTreeMap<usize, Filled>,
+    /// Whether somebody keeps one.
+    is_keeping: bool,
+    /// Memory for others.
+    spare: Vec<Filled>,
+    /// Why it ended early.
+    failed: Option<String>,
+}
+
+impl Fill {
+    /// The next bucket, if it is to be kept and nobody else keeps one.
+    fn begin(&mut self) -> Option<(usize, Filled)> {
+        if self.is_keeping {
+            return None;
+        }
+        let filled = self.waiting.remove(&self.next)?;
+        self.is_keeping = true;
+        Some((self.next, filled))
+    }
+
+    /// Ends what was begun; with the memory of it, or why it could not be done.
+    fn end(&mut self, kept: Result<Filled, String>) {
+        self.is_keeping = false;
+        self.next += 1;
+        match kept {
+            Ok(filled) => self.spare.push(filled),
+            Err(error) => drop(self.failed.get_or_insert(error)),
+        }
+    }
+}
+
+/// What is kept of it.
+struct Keep<'a> {
+    /// Where it goes.
+    keeper: &'a mut Keeper,
+    /// The file that lines are written to at once.
+    rest: Option<Rest>,
     /// What has no room.
     exact: Vec<Item>,
     /// How many devices found their line full.
     overflowed: usize,
-    /// Why it ended early.
-    failed: Option<String>,
+}
+
+impl Keep<'_> {
+    /// Keeps what the next bucket has filled; memory that is free then comes back.
+    fn keep(&mut self, bucket: usize, mut filled: Filled) -> Result<Filled, String> {
+        self.exact.append(&mut filled.exact);
+        self.overflowed += filled.overflowed;
+        if let Some(rest) = &self.rest {
+            rest.write(bucket, &filled)?;
+        }
+        self.keeper.keep_part(filled)
+    }
 }
 
 /// Makes the table of the rest; returns what it is like in the end, and what has
@@ -270,54 +330,56 @@ fn fill_all(
 ) -> Result<(Vec<Item>, usize), String> {
     let rest = keeper.begin_rest(sketch)?;
     let buckets = core::mem::replace(&mut keeper.buckets, Buckets::new(&keeper.shelf.budget));
-    let ordered = Mutex::new(Fill {
+    let keep = Mutex::new(Keep {
         keeper,
-        next: 0,
+        rest,
         exact: Vec::new(),
         overflowed: 0,
-        failed: None,
     });
+    let fill = Mutex::new(Fill::default());
     let turned = Condvar::new();
     let next = AtomicUsize::new(0);
     in_threads(threads, || {
-        let mut memory = Filled::default();
         loop {
             let bucket = next.fetch_add(1, Ordering::Relaxed);
             if bucket >= BUCKETS {
                 return;
             }
-            let filled = sketch.fill(bucket, &buckets, core::mem::take(&mut memory));
+            let memory = lock(&fill).spare.pop();
+            let filled = sketch.fill(bucket, &buckets, memory.unwrap_or_default());
             buckets.release(bucket);
-            let filled = filled.and_then(|filled| {
-                let written = rest.as_ref().map(|rest| rest.write(bucket, &filled));
-                written.transpose().map(|_| filled)
-            });
-            let own = lock(&ordered);
-            let own = turned.wait_while(own, |own| own.failed.is_none() && own.next != bucket);
-            let mut own = own.unwrap_or_else(PoisonError::into_inner);
-            let kept = filled.and_then(|mut filled| {
-                own.exact.append(&mut filled.exact);
-                own.overflowed += filled.overflowed;
-                own.keeper.keep_part(filled)
-            });
-            own.next += 1;
-            match kept {
-                Ok(filled) => memory = filled,
+            let mut own = lock(&fill);
+            match filled {
+                Ok(filled) => drop(own.waiting.insert(bucket, filled)),
                 Err(error) => drop(own.failed.get_or_insert(error)),
             }
-            let has_failed = own.failed.is_some();
-            drop(own);
-            turned.notify_all();
-            if has_failed {
-                return;
+            // Whoever has the next one keeps those that wait for it, too, while
+            // others go on.
+            while let Some((bucket, filled)) = own.begin() {
+                drop(own);
+                let kept = lock(&keep).keep(bucket, filled);
+                own = lock(&fill);
+                own.end(kept);
+                turned.notify_all();
+            }
+            let is_far_ahead = |own: &mut Fill| bucket > own.next + threads + WAITING_MAX;
+            let own = turned.wait_while(own, |own| own.failed.is_none() && is_far_ahead(own));
+            let own = own.unwrap_or_else(PoisonError::into_inner);
+            if own.failed.is_some() {
+                drop(own);
+                return turned.notify_all();
             }
         }
     });
-    let fill = ordered.into_inner().unwrap_or_else(PoisonError::into_inner);
-    match fill.failed {
-        Some(error) => Err(error),
-        None => Ok((fill.exact, fill.overflowed)),
+    let fill = fill.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(error) = fill.failed {
+        return Err(error);
     }
+    let keep = keep.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(rest) = &keep.rest {
+        rest.flush();
+    }
+    Ok((keep.exact, keep.overflowed))
 }
 
 //----------- Threads ---------------------------------------------------------

@@ -70,6 +70,12 @@ impl Rest {
         self.ahead.write(lines, self.of_bucket(bucket, lines.len()))
     }
 
+    /// Notes that all of it is written, for it to be brought to the disk while other
+    /// work goes on.
+    pub(super) fn flush(&self) {
+        self.ahead.flush();
+    }
+
     /// Where the part of a bucket begins, if all have so many octets.
     fn of_bucket(&self, bucket: usize, octets: usize) -> u64 {
         self.at + (bucket * octets) as u64

@@ -78,9 +78,10 @@ impl Joiner {
             ..
         } = self.piece;
         let rest = match table {
-            Some((sketch, exact)) => {
-                exact_items.extend(large);
-                exact_items.extend(exact);
+            Some((sketch, mut exact)) => {
+                // There are few of the others, and many of these.
+                exact.splice(0..0, exact_items.into_iter().chain(large));
+                exact_items = exact;
                 sketch.table(Lines::default())
             }
             None if by_bits.sum() == 0 => table::Rest::Empty,
