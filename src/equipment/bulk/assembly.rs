@@ -173,14 +173,24 @@ impl<'a> Plan<'a> {
                 builder.begin(device_of(partition, key));
             }
             let serial = serial_of(key);
-            match runs.next_if(|(run, _)| run.at as usize == at) {
-                None => {
+            match (runs.next_if(|(run, _)| run.at as usize == at), only) {
+                (None, Some(class)) => {
+                    let next = runs.peek().map_or(words.len(), |(run, _)| run.at as usize);
+                    let alone = words.get(at..next).unwrap_or_default();
+                    let own = alone.get(..same_tac(alone)).unwrap_or_default();
+                    let devices = own.iter().enumerate().map(|(number, &word)| {
+                        let (_, line) = sorted.tuple(at + number, word);
+                        (serial_of(Sorted::key(word)), line)
+                    });
+                    builder.push_serials(class, devices);
+                    at += own.len();
+                }
+                (None, None) => {
                     let (said, line) = sorted.tuple(at, word);
-                    let class = only.unwrap_or_else(|| self.ranks.of(said));
-                    builder.push_serial(serial, class, line);
+                    builder.push_serial(serial, self.ranks.of(said), line);
                     at += 1;
                 }
-                Some((run, class)) => {
+                (Some((run, class)), _) => {
                     let own = lines.by_ref().take(run.kept as usize);
                     let line = match run.kept {
                         1 => own.map(|&(_, line)| line).next().unwrap_or_default(),
@@ -204,6 +214,19 @@ impl<'a> Plan<'a> {
             refusals: resolved.refusals,
         }
     }
+}
+
+/// How many of the first words have the TAC of the first; they are sorted.
+fn same_tac(words: &[u64]) -> usize {
+    let tac = |word: &u64| tac_of(Sorted::key(*word));
+    let is_same = |word: &u64| words.first().is_some_and(|first| tac(first) == tac(word));
+    // Twice as far each time, so that little is looked at of few.
+    let mut end = 1;
+    while words.get(end).is_some_and(is_same) {
+        end *= 2;
+    }
+    let half = words.get(end / 2..end.min(words.len()));
+    end / 2 + half.map_or(0, |half| half.partition_point(is_same))
 }
 
 impl Assembly {

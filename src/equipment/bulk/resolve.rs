@@ -169,16 +169,16 @@ impl Resolved {
         let mut resolved = Self::default();
         let words = sorted.words();
         let mut at = 0;
-        while let Some(&word) = words.get(at) {
-            let key = Sorted::key(word);
-            // Hardly any device has a second line.
-            if words
-                .get(at + 1)
-                .is_none_or(|&next| Sorted::key(next) != key)
-            {
-                at += 1;
-                continue;
-            }
+        // Hardly any device has a second line.
+        let is_same = |two: &[u64]| {
+            let mut keys = two.iter().map(|&word| Sorted::key(word));
+            keys.next() == keys.next()
+        };
+        while let Some(rest) = words.get(at..)
+            && let Some(before) = rest.windows(2).position(is_same)
+        {
+            at += before;
+            let key = words.get(at).map_or(0, |&word| Sorted::key(word));
             let rest = words.get(at..).unwrap_or_default();
             let len = rest.iter().take_while(|&&word| Sorted::key(word) == key);
             let len = len.count();

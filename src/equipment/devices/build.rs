@@ -140,6 +140,21 @@ impl DevicesBuilder {
         self.piece.len += 1;
     }
 
+    /// Adds those with these serial numbers and lines, which have one class.
+    pub(in crate::equipment) fn push_serials(
+        &mut self,
+        class: u32,
+        devices: impl ExactSizeIterator<Item = (u32, u32)>,
+    ) {
+        self.piece.len += devices.len();
+        let devices = devices.map(|(serial, line)| Serial {
+            serial,
+            class,
+            line,
+        });
+        self.scratch.tac.extend(devices);
+    }
+
     /// Adds what another builder with the same seed has collected, which has
     /// none of the TACs of this one.
     ///
