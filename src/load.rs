@@ -204,12 +204,13 @@ impl Previous {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs;
 
     use proptest::prelude::*;
 
     use super::*;
-    use crate::equipment::{Device, RuleKind, Scope, Snapshot, Status};
+    use crate::equipment::{Device, Imsi, RuleKind, Scope, Snapshot, Status};
     use crate::snapshot;
     use crate::time::UnixTime;
 
@@ -360,6 +361,88 @@ mod tests {
             }
             // Nothing else is left.
             prop_assert_eq!(fs::read_dir(dir.path()).unwrap().count(), lists.len() + 1);
+        }
+    }
+
+    /// A line of a list of bindings: one subscriber or the end of a range of them,
+    /// a device, and whether the whole TAC is meant.
+    type Bound = (u64, Option<u64>, u64, bool);
+
+    /// Few subscribers, so that some have many bindings, and others.
+    fn bound() -> impl Strategy<Value = Bound> {
+        let imsi = prop_oneof![0u64..9, (0u64..3000).prop_map(|n| n * 7_777_777)];
+        let range = prop::option::weighted(0.1, 0u64..20);
+        (imsi, range, 0u64..9, prop::bool::weighted(0.2))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// The same of bindings; a scan over the lines is the oracle.
+        #[test]
+        fn memory_changes_no_bindings(
+            lines in prop::collection::vec(bound(), 0..3000)
+        ) {
+            let imsi = |number: u64| format!("{:015}", 1_010_000_000_000 + number);
+            let tac = |device: u64| 35_209_900 + device % 3;
+            let mut text = "imsi,imsi_from,imsi_to,imei,tac\n".to_owned();
+            for &(from, length, device, of_tac) in &lines {
+                text += &match length {
+                    None => format!("{},,,", imsi(from)),
+                    Some(length) => format!(",{},{},", imsi(from), imsi(from + length)),
+                };
+                text += &match of_tac {
+                    false => format!("{}{device:06},\n", tac(device)),
+                    true => format!(",{}\n", tac(device)),
+                };
+            }
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join("b.csv"), text).unwrap();
+            let keys = "[[binding]]\nname = \"b\"\npath = \"b.csv\"\n";
+            let mut config = Config::parse(keys, Path::new("weir.toml")).unwrap();
+            config.register.lists_dir = dir.path().to_owned();
+            let served = load(&config).unwrap();
+            let snapshot = served.rulebook.snapshot();
+            let none = Provenance::default();
+            let octets = snapshot::to_octets(snapshot, &none, UnixTime(0)).unwrap();
+            for memory in [1 << 30, 30_000, 0] {
+                config.register.compile_memory = memory;
+                let (file, report) = compiled(&config, dir.path());
+                prop_assert!(file == octets, "{} octets of memory", memory);
+                prop_assert_eq!(report.lists[0].entries(), lines.len() as u64);
+                let served = load(&config).unwrap();
+                let own = snapshot::to_octets(served.rulebook.snapshot(), &none, UnixTime(0));
+                prop_assert!(own.unwrap() == octets, "{} octets of memory", memory);
+            }
+            let stored = snapshot::from_octets(&octets).unwrap().snapshot;
+            prop_assert_eq!(stored.bindings().count(), lines.len());
+            for number in (0..30).chain([7_777_777, 777_777_700]) {
+                let asked = Imsi::parse(imsi(number).as_bytes()).unwrap();
+                for device in 0..9 {
+                    let holds = |&(from, length, own, of_tac): &Bound| {
+                        (from..=from + length.unwrap_or(0)).contains(&number)
+                            && (own == device || of_tac && tac(own) == tac(device))
+                    };
+                    let holding = || (2u32..).zip(&lines).filter(|(_, line)| holds(line));
+                    let scope = |&(_, _, own, of_tac): &Bound| (tac(own), own * u64::from(!of_tac), of_tac);
+                    let expected: BTreeSet<_> = holding().map(|(_, line)| scope(line)).collect();
+                    let device = Device::from_number(tac(device) * 1_000_000 + device).unwrap();
+                    let mut found = BTreeSet::new();
+                    let mut strangers = 0;
+                    stored.visit_bindings(asked, (device, None, UnixTime(0)), |id, own, _| {
+                        if own.covers(device, None) == Some(true) {
+                            let line = stored.binding(id).unwrap().line;
+                            let mut holding = holding();
+                            match holding.find(|&(number, _)| number == line) {
+                                // Of many that say the same, one is enough.
+                                Some((_, line)) => drop(found.insert(scope(line))),
+                                None => strangers += 1,
+                            }
+                        }
+                    });
+                    prop_assert_eq!((found, strangers), (expected, 0));
+                }
+            }
         }
     }
 

@@ -424,7 +424,7 @@ fn prepare_first(
 }
 
 /// Does the same on so many threads, of which this is one.
-fn in_threads(threads: usize, work: impl Fn() + Sync) {
+pub(super) fn in_threads(threads: usize, work: impl Fn() + Sync) {
     thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(&work);
@@ -452,6 +452,6 @@ fn fail(ordered: &Mutex<Ordered<'_>>, turned: &Condvar, error: String) {
 }
 
 /// Locks; a thread that panicked takes the others with it anyway.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -21,18 +21,19 @@ pub(crate) fn fold<'c>(
     let mut heap = Heap::new(budget);
     let mut builder = Builder::new();
     let folded = overlay.fold(base, changes, &mut builder, |builder| {
-        heap.add(builder.take_bundles(false));
+        heap.take_from(builder, false);
         match heap.has_failed() {
             true => Err(BuildError::Memory),
             false => Ok(()),
         }
     });
-    heap.add(builder.take_bundles(true));
+    heap.take_from(&mut builder, true);
     heap.finish()?;
     folded.map_err(|error| match error {
         BuildError::Memory => "the file of the snapshot in force can no longer be read".to_owned(),
         error => error.to_string(),
     })?;
+    let bound = heap.arrange_bindings()?;
     let files = builder.files_of_sources();
     let keeps_lines = base.has_lines();
     let plan = builder.plan(&files, (heap.digest(), keeps_lines));
@@ -40,6 +41,7 @@ pub(crate) fn fold<'c>(
     let mut assembled = assemble(plan, heap, &mut keeper, &Progress::default())?;
     let refusals = core::mem::take(&mut assembled.refusals);
     keeper.shelf.finish(assembled.lines);
-    let snapshot = builder.finish_assembled(assembled.rules, &refusals);
+    let outline = keeper.shelf.bind(bound);
+    let snapshot = builder.finish_assembled(assembled.rules, &refusals, outline);
     Ok((snapshot, keeper.shelf))
 }

@@ -1,5 +1,5 @@
 //! The rules of single devices before they are sorted: in memory, and from the
-//! budget on in a file.
+//! budget on in a file. [Bindings](super::bound) are beside them.
 //!
 //! What is too much goes to the file as a *run*: all bundles that there are,
 //! partition by partition, so that it is written in one go, and read again by
@@ -7,7 +7,8 @@
 
 use super::slabs::{At, Held};
 use super::spill::Spill;
-use super::{Budget, Slabs};
+use super::{BoundHeap, BoundShelf, Budget, Slabs};
+use crate::equipment::Builder;
 use crate::equipment::bulk::{Bundle, GROUP, Meta, PARTITIONS, Partition, Segment};
 
 /// Octets that are gathered before they are written.
@@ -41,7 +42,9 @@ pub(crate) struct Heap {
     runs: Vec<Run>,
     /// Where that is.
     spill: Option<Spill>,
-    /// Why it cannot be.
+    /// The bindings.
+    bound: BoundHeap,
+    /// Why something cannot be in a file.
     failed: Option<String>,
     /// A bundle whose memory may be used again.
     spare: Option<Bundle>,
@@ -70,6 +73,7 @@ impl Heap {
     pub(crate) fn new(budget: Budget) -> Self {
         Self {
             slabs: Slabs::new(GROUPS, GROUP, budget.ledger.clone()),
+            bound: BoundHeap::new(&budget),
             budget,
             bundles: Vec::new(),
             octets: 0,
@@ -80,9 +84,31 @@ impl Heap {
         }
     }
 
+    /// Takes what a builder has of rules of single devices and of bindings and does
+    /// not need itself; that of which there is little only with `all`.
+    pub(crate) fn take_from(&mut self, builder: &mut Builder, all: bool) {
+        let bundles = builder.take_bundles(all);
+        if !bundles.is_empty() {
+            self.add(bundles);
+        }
+        let bindings = builder.take_bindings(all);
+        if !bindings.is_empty() && self.failed.is_none() {
+            self.failed = self.bound.add(bindings).err();
+        }
+    }
+
+    /// Takes the bindings, with their index; `None` if there are none.
+    ///
+    /// # Errors
+    ///
+    /// Complete with the place where a file could not be written or read.
+    pub(crate) fn arrange_bindings(&mut self) -> Result<Option<BoundShelf>, String> {
+        core::mem::replace(&mut self.bound, BoundHeap::new(&self.budget)).arrange()
+    }
+
     /// Adds bundles behind those that there are. After an error, which
     /// [`finish`](Self::finish) tells, they are forgotten.
-    pub(crate) fn add(&mut self, bundles: Vec<Bundle>) {
+    fn add(&mut self, bundles: Vec<Bundle>) {
         for mut bundle in bundles {
             if self.failed.is_some() {
                 return;

@@ -12,6 +12,7 @@
 //! whatever becomes of the process, nothing is left behind.
 
 mod assemble;
+mod bound;
 mod buckets;
 #[cfg(feature = "server")]
 mod fold;
@@ -20,11 +21,14 @@ mod progress;
 mod shelf;
 mod slabs;
 mod spill;
+mod stacks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(crate) use self::assemble::{Keeper, assemble};
+use self::bound::BoundHeap;
+pub(crate) use self::bound::BoundShelf;
 #[cfg(feature = "server")]
 pub(crate) use self::fold::fold;
 pub(crate) use self::heap::Heap;

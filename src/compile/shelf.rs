@@ -6,11 +6,12 @@
 use std::io;
 use std::sync::Arc;
 
+use super::bound::{BoundArray, BoundShelf};
 use super::slabs::At;
 use super::spill::Spill;
 use super::{Budget, Slabs};
-use crate::equipment::ARRAYS;
 use crate::equipment::bulk::{Arrays, Filled, Sketch};
+use crate::equipment::{ARRAYS, Gathered};
 use crate::snapshot::{self, Ahead, Elsewhere, Sum};
 
 /// Octets that are read at a time.
@@ -44,6 +45,8 @@ pub(crate) struct Shelf {
     spill: Option<Spill>,
     /// The lines for the places behind all of these.
     lines: Vec<u32>,
+    /// The bindings.
+    bound: Option<BoundShelf>,
 }
 
 /// A table of the rest in the file that is written.
@@ -111,7 +114,20 @@ impl Shelf {
             rest: None,
             spill: None,
             lines: Vec::new(),
+            bound: None,
         }
+    }
+
+    /// Adds the bindings, if there are any; returns what there is to know of them
+    /// besides.
+    pub(crate) fn bind(&mut self, bound: Option<BoundShelf>) -> Option<Gathered> {
+        self.bound = bound;
+        self.bound.as_ref()?.outline()
+    }
+
+    /// The array of bindings that a section is.
+    fn bound_of(&self, section: &str) -> Option<BoundArray<'_>> {
+        self.bound.as_ref()?.array(section)
     }
 
     /// Adds the lines for the places behind those of all arrays.
@@ -289,6 +305,9 @@ impl Shelf {
 
 impl Elsewhere<io::Error> for Shelf {
     fn length(&self, section: &str) -> Option<u64> {
+        if let Some(array) = self.bound_of(section) {
+            return Some(array.length());
+        }
         let arrays = self.arrays_of(section);
         let pieces = arrays.iter().map(|&array| self.length_of(array));
         match arrays {
@@ -299,6 +318,9 @@ impl Elsewhere<io::Error> for Shelf {
     }
 
     fn checksum(&self, section: &str) -> Option<u64> {
+        if let Some(array) = self.bound_of(section) {
+            return Some(array.checksum());
+        }
         let sum = match *self.arrays_of(section) {
             [array] => self.sums.get(array),
             _ => self.rest_of(section).map(|rest| &rest.sum),
@@ -311,6 +333,9 @@ impl Elsewhere<io::Error> for Shelf {
     }
 
     fn read(&self, section: &str, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        if let Some(array) = self.bound_of(section) {
+            return array.read(take);
+        }
         let arrays = self.arrays_of(section);
         for &array in arrays {
             self.read_array(array, take)?;

@@ -1,17 +1,25 @@
 //! From a subscriber to the bindings and exceptions that name it.
 
+mod collect;
+
 use bytemuck::{Pod, Zeroable};
 use rustc_hash::FxHashMap;
 
+pub(super) use self::collect::BoundBuilder;
+pub(crate) use self::collect::{Batch, BoundLayout, Gathered};
+
 use super::crowd::{CROWD, Crowd, Member};
 use super::keyed::{Keyed4, KeyedHead};
-use super::ranges::{Ranges, RangesBuilder, deepest};
+use super::ranges::Ranges;
 use super::record::{Entry, Records, Spans};
-use super::stored::{Column, Flaw, Parts, Section, StoredSubscribers};
-use super::{Imsi, RuleId, Subscribers, Terms};
+use super::stored::{self, Flaw, Parts, Section};
+use super::{Imsi, RuleId, Terms};
 
 /// What is said of a subscriber, by its rank.
-type BySubscriber = Keyed4<50>;
+type BySubscriber = Keyed4<SUBSCRIBERS>;
+
+/// Bits of the rank of a subscriber.
+const SUBSCRIBERS: u32 = 50;
 
 //----------- BoundIndex ------------------------------------------------------
 
@@ -149,82 +157,6 @@ fn prefetch(index: &BySubscriber, imsis: impl Iterator<Item = Imsi> + Clone) {
     }
 }
 
-//----------- BoundBuilder ----------------------------------------------------
-
-/// Collects a [`BoundIndex`], and keeps whom each binding binds.
-#[derive(Debug, Default)]
-pub(super) struct BoundBuilder {
-    /// Who is bound by each binding.
-    bound: Vec<StoredSubscribers>,
-    /// The number of each range.
-    ranges: FxHashMap<(Imsi, Imsi), u32>,
-}
-
-impl BoundBuilder {
-    /// Adds the binding with the next number. There are no more ranges than
-    /// bindings.
-    pub(super) fn push(&mut self, subscribers: Subscribers) {
-        self.bound.push(StoredSubscribers::new(subscribers));
-        if let Some(range) = searched(subscribers) {
-            let next = self.ranges.len() as u32;
-            self.ranges.entry(range).or_insert(next);
-        }
-    }
-
-    /// The most ranges that hold one subscriber, and that subscriber; none if
-    /// there are no ranges.
-    pub(super) fn deepest(&self) -> Option<(usize, Imsi)> {
-        let ranges = self.ranges.iter();
-        let (depth, key) =
-            deepest(ranges.map(|(&(from, to), &range)| (from.key(), to.key(), range)));
-        Some((depth, Imsi::from_stored(key)?))
-    }
-
-    /// Who is bound, and the index of these bindings.
-    pub(super) fn finish(
-        self,
-        records: &Records,
-        terms: &[Terms],
-    ) -> (Column<StoredSubscribers>, BoundIndex) {
-        let bound = || {
-            let numbered = (0..).zip(&self.bound);
-            numbered.filter_map(|(number, stored)| Some((number, stored.restore().ok()?)))
-        };
-        let imsis = bound().filter_map(|(number, subscribers)| match subscribers {
-            Subscribers::One(imsi) => Some((imsi.rank(), records.entry(number)?.into())),
-            Subscribers::Range { .. } => None,
-        });
-        let of_ranges = bound().filter_map(|(number, subscribers)| {
-            let range = self.ranges.get(&searched(subscribers)?)?;
-            Some((u64::from(*range), records.entry(number)?.into()))
-        });
-        let mut ranges = RangesBuilder::default();
-        for (&(from, to), &range) in &self.ranges {
-            // None of them says what another says.
-            ranges.push(from.key(), to.key(), range, range);
-        }
-        let mut index = BoundIndex {
-            imsis: Keyed4::new(imsis),
-            ranges: ranges.finish(),
-            of_ranges: Keyed4::new(of_ranges),
-            spans: records.spans(),
-            ..BoundIndex::default()
-        };
-        index.index_crowds(terms);
-        let bound = self.bound.into_iter();
-        (Column::collect(bound.len(), bound), index)
-    }
-}
-
-/// A range that a subscriber may be found in. Between keys of different lengths
-/// lie others' keys.
-fn searched(subscribers: Subscribers) -> Option<(Imsi, Imsi)> {
-    match subscribers {
-        Subscribers::Range { from, to } if from.digits() == to.digits() => Some((from, to)),
-        _ => None,
-    }
-}
-
 //----------- Exceptions ------------------------------------------------------
 
 /// Which rules a subscriber is excepted from.
@@ -310,6 +242,9 @@ pub(super) struct BoundHead {
 
 /// The bindings of subscribers: where buckets begin, and entries.
 const IMSIS: [&str; 2] = ["bindings.imsis.starts", "bindings.imsis"];
+/// The sections of bindings of which there may be very many: those that are a
+/// [`Gathered`], its columns first.
+pub(crate) const SECTIONS: [&str; 4] = [stored::BINDINGS, stored::SUBSCRIBERS, IMSIS[0], IMSIS[1]];
 /// The ranges of subscribers.
 const RANGES: &str = "bindings.ranges";
 /// The bindings of those.
@@ -379,57 +314,7 @@ impl Exceptions {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A scan over what was added is the oracle.
-    #[test]
-    fn bindings_are_found_by_subscriber_and_by_range() {
-        let imsi = |digits: &str| Imsi::parse(digits.as_bytes()).unwrap();
-        let range = |from, to| Subscribers::Range {
-            from: imsi(from),
-            to: imsi(to),
-        };
-        let added = [
-            Subscribers::One(imsi("001010000000001")),
-            range("001010000000000", "001010000000009"),
-            Subscribers::One(imsi("001010000000001")),
-            range("001010000000001", "001010000000001"),
-            range("001010000000009", "001010000000000"),
-            // As many digits are not in between.
-            range("001010", "999999999999999"),
-            range("00101000000000", "00101000000009"),
-        ];
-        let mut records = Records::default();
-        let mut builder = BoundBuilder::default();
-        for subscribers in added {
-            let scope = super::super::Scope::Tac(super::super::Tac::MAX);
-            records.push(scope, 0, 0, 1).unwrap();
-            builder.push(subscribers);
-        }
-        let (bound, index) = builder.finish(&records, &[]);
-        for (record, subscribers) in added.into_iter().enumerate() {
-            assert_eq!(bound.find(record).unwrap().restore(), Ok(subscribers));
-        }
-        assert!(bound.find(added.len()).is_none());
-        for (digits, expected) in [
-            ("001010000000001", &[0, 1, 2, 3][..]),
-            ("001010000000009", &[1]),
-            ("001010000000010", &[]),
-            ("00101000000005", &[6]),
-            ("0010100", &[]),
-        ] {
-            let mut found = Vec::new();
-            index.visit(imsi(digits), |own| match own {
-                Found::One(entry) => found.push(entry.number),
-                Found::Many(_) => panic!("there are few"),
-            });
-            found.sort_unstable();
-            assert_eq!(found, expected, "{digits}");
-            for (record, subscribers) in (0..).zip(added) {
-                let held = subscribers.contains(imsi(digits));
-                assert_eq!(held, expected.contains(&record), "{subscribers}: {digits}");
-            }
-        }
-    }
+    use crate::equipment::{Scope, Tac};
 
     #[test]
     fn each_subscriber_has_its_own() {
@@ -437,9 +322,7 @@ mod tests {
             .map(|digits| Imsi::parse(digits.as_bytes()).unwrap());
         let mut records = Records::default();
         for _ in 0..10 {
-            records
-                .push(super::super::Scope::Tac(super::super::Tac::MAX), 0, 0, 1)
-                .unwrap();
+            records.push(Scope::Tac(Tac::MAX), 0, 0, 1).unwrap();
         }
         let pairs = [(0, 7), (1, 8), (0, 9), (0, 7)];
         let pairs = pairs.map(|(imsi, rule)| (imsis[imsi], RuleId::of_record(rule)));

@@ -10,7 +10,7 @@ use thiserror::Error;
 pub use self::contradiction::Contradiction;
 use self::contradiction::Covered;
 use self::interner::{Interner, number_of_next};
-use super::bindings::BoundBuilder;
+use super::bindings::{Batch, BoundBuilder};
 use super::bulk::{Bundle, Plan, Said, Tuple};
 use super::directory::TacDirectoryBuilder;
 use super::index::RuleIndexBuilder;
@@ -19,7 +19,7 @@ use super::snapshot::{List, ListKind, Source};
 use super::texts::TextsBuilder;
 use super::{
     BindingSpec, Counts, Device, ExceptionSpec, FileId, Imsi, ListId, RuleId, RuleSpec, Scope,
-    Status, Tac, Terms, Validity,
+    Status, Subscribers, Tac, Terms, Validity,
 };
 
 /// How many rules of single devices make a bundle, if they come one by one: a
@@ -92,8 +92,6 @@ pub struct Builder {
     /// Who is excepted from them.
     exceptions: Vec<(Imsi, RuleId)>,
     /// The bindings.
-    bindings: Records,
-    /// Whose bindings they are, and where they are found.
     bound: BoundBuilder,
     /// The models of devices.
     models: TacDirectoryBuilder,
@@ -365,21 +363,51 @@ impl Builder {
     /// If the list or the file is not of this builder, or there are too many
     /// bindings.
     pub fn binding(&mut self, list: ListId, binding: BindingSpec<'_>) -> Result<(), BuildError> {
+        let said = self.bound((list, binding.file), binding.validity, binding.reason)?;
+        let own = (binding.subscribers, binding.scope, said, binding.line);
+        self.bindings(list, core::iter::once(own))
+    }
+
+    /// The numbers of what bindings of a list say that stand in a file: when they
+    /// hold, and why.
+    pub(crate) fn bound(
+        &mut self,
+        (list, file): (ListId, FileId),
+        validity: Validity,
+        reason: Option<&str>,
+    ) -> Result<BoundSaid, BuildError> {
         let Some(ListKind::Bindings { mismatch, .. }) = self.kind_of(list) else {
             return Err(BuildError::List);
         };
         let terms = self.terms.intern(Terms {
             list,
             status: mismatch,
-            validity: binding.validity,
+            validity,
         })?;
-        let source = self.intern_source(binding.file, binding.reason)?;
-        self.bindings
-            .push(binding.scope, terms, source, binding.line)
-            .ok_or(BuildError::TooMany("bindings"))?;
-        self.bound.push(binding.subscribers);
-        self.count_entries(list, 1);
+        let source = self.intern_source(file, reason)?;
+        Ok(BoundSaid { terms, source })
+    }
+
+    /// Adds bindings to a list, each with what it says and its line.
+    pub(crate) fn bindings(
+        &mut self,
+        list: ListId,
+        bindings: impl Iterator<Item = (Subscribers, Scope, BoundSaid, u32)>,
+    ) -> Result<(), BuildError> {
+        let before = self.bound.len();
+        for (subscribers, scope, BoundSaid { terms, source }, line) in bindings {
+            self.bound
+                .push(subscribers, scope, (terms, source, line))
+                .ok_or(BuildError::TooMany("bindings"))?;
+        }
+        self.count_entries(list, self.bound.len() - before);
         Ok(())
+    }
+
+    /// Takes the bindings that were added, which may be kept elsewhere until the
+    /// end.
+    pub(crate) fn take_bindings(&mut self, all: bool) -> Vec<Batch> {
+        self.bound.take_batches(all)
     }
 
     /// Lets a subscriber use devices although they are blacklisted, by a list
@@ -473,6 +501,15 @@ impl Builder {
         };
         self.sources.intern(Source { file, reason })
     }
+}
+
+/// What many bindings say: the numbers of their terms and of their source.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BoundSaid {
+    /// Those of the terms.
+    terms: u32,
+    /// That of the source.
+    source: u32,
 }
 
 //----------- BuildError ------------------------------------------------------

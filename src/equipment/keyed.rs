@@ -18,12 +18,17 @@
 //! words, which are the numbers of rules or bindings. Everything is stored as it
 //! is in memory.
 
+mod layout;
+
 use core::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
 use super::devices::{Geometry, Mix, prefetch};
 use super::stored::{Array, Damage, Flaw, Parts, Section};
+
+pub(super) use self::layout::{Layout, Loose};
+pub(crate) use self::layout::{Loose4, PARTS};
 
 /// An index of keys below `2^BITS`, with so many words said of each. An entry has
 /// one or two words more; these sums are parameters since they cannot be computed
@@ -86,56 +91,36 @@ impl<const BITS: u32, const PAYLOAD: usize, const NARROW: usize, const WIDE: usi
     /// An index of these entries. Those of one key are going to be found by their
     /// first words, the lowest first.
     pub(super) fn new(entries: impl Iterator<Item = (u64, [u32; PAYLOAD])>) -> Self {
+        let entries = entries.map(|(key, payload)| Loose::new::<BITS>(key, &payload));
+        Self::arranged(entries.collect())
+    }
+
+    /// The same of entries that are not in their places yet.
+    pub(super) fn arranged(mut sorted: Vec<Loose<WIDE>>) -> Self {
+        Loose::sort(&mut sorted);
+        let layout = Layout::<BITS, WIDE>::new(sorted.len());
+        let whole = layout.whole();
+        let mut starts = Array::zeroed(whole.starts());
+        let mut words = Array::zeroed(sorted.len() * layout.stride);
+        let room: (&mut [u32], &mut [u32]) = (starts.all_mut(), words.all_mut());
+        layout.lay(&sorted, &whole, room);
+        Self::laid_out(&layout, starts, words)
+    }
+
+    /// The index that was laid out so; without its arrays it finds nothing, and
+    /// is [stored](Self::store) for what there is to know of it besides.
+    pub(super) fn laid_out(
+        layout: &Layout<BITS, WIDE>,
+        starts: Array<u32>,
+        words: Array<u32>,
+    ) -> Self {
         const { assert!(NARROW == PAYLOAD + 1 && WIDE == PAYLOAD + 2) };
-        let mix = Mix::new(SEED);
-        let mut sorted: Vec<(u64, [u32; PAYLOAD])> = entries
-            .map(|(key, payload)| (mix.apply(key), payload))
-            .collect();
-        sorted.sort_unstable_by_key(|&(mixed, payload)| (mixed, payload.first().copied()));
-        // With so many buckets one word is enough for the remainder.
-        let narrow = 1usize
-            .checked_shl(BITS.saturating_sub(u32::BITS))
-            .unwrap_or(usize::MAX);
-        let spread = match sorted.len() < SMALL {
-            true => sorted.len() * SPREAD,
-            false => sorted.len() / BUCKET,
-        };
-        let (buckets, stride) = match sorted.len() >= narrow {
-            true => (spread.max(narrow), NARROW),
-            // There are more possible remainders than one word has.
-            false => (spread.max(sorted.len() * 2), WIDE),
-        };
-        let buckets = buckets.clamp(1, 1 << (BITS - 1));
-        let geometry = Geometry::new(buckets as u64);
-        let mut starts = Array::zeroed(buckets + 1);
-        let mut words = Array::zeroed(sorted.len() * stride);
-        let mut place = 0;
-        let ends: &mut [u32] = starts.all_mut();
-        let slots: &mut [u32] = words.all_mut();
-        for (&(mixed, payload), slot) in sorted.iter().zip(slots.chunks_exact_mut(stride)) {
-            let (bucket, remainder) = geometry.place(mixed);
-            let (rest, said) = slot.split_at_mut(stride - PAYLOAD);
-            for (word, shift) in rest.iter_mut().zip([0, u32::BITS]) {
-                *word = (remainder >> shift) as u32;
-            }
-            said.copy_from_slice(&payload);
-            place += 1;
-            // For now, where each bucket that has entries ends.
-            if let Some(end) = ends.get_mut(bucket as usize + 1) {
-                *end = place;
-            }
-        }
-        let mut end = 0;
-        for start in ends {
-            end = end.max(*start);
-            *start = end;
-        }
         Self {
             starts,
             words,
-            stride,
-            geometry,
-            mix,
+            stride: layout.stride,
+            geometry: layout.geometry,
+            mix: layout.mix,
         }
     }
 

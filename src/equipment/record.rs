@@ -56,10 +56,7 @@ impl Spans {
     /// The scope that was packed.
     #[inline]
     pub(super) fn scope(&self, packed: u64) -> Option<Scope> {
-        unpack(packed, |place| {
-            let [from, to] = *self.ends.all().get(place)?;
-            Some((Device::from_number(from)?, Device::from_number(to)?))
-        })
+        unpack(packed, |place| self.ends.all().get(place).copied())
     }
 
     /// The section of them.
@@ -74,9 +71,45 @@ impl Spans {
     }
 }
 
+/// Packs scopes, and collects [`Spans`] with what does not fit.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Packer {
+    /// The first and the last device of each range.
+    ends: Vec<[u64; 2]>,
+}
+
+impl Packer {
+    /// A scope in one word: the kind in the top three bits, the digits or a place
+    /// below.
+    pub(super) fn pack(&mut self, scope: Scope) -> u64 {
+        let (kind, value) = match scope {
+            Scope::DeviceSvn(device, svn) => (DEVICE_SVN, device_svn_key(device, svn)),
+            Scope::Device(device) => (DEVICE, device.number()),
+            Scope::Range { from, to } => {
+                self.ends.push([from.number(), to.number()]);
+                (RANGE, self.ends.len() as u64 - 1)
+            }
+            Scope::Tac(tac) => (TAC, u64::from(tac.number())),
+            Scope::TacPrefix(prefix) => (
+                TAC_PREFIX,
+                (prefix.digits() as u64) << PREFIX_SHIFT | u64::from(prefix.number()),
+            ),
+            Scope::Special(special) => (SPECIAL, special.number() as u64),
+        };
+        kind << KIND_SHIFT | value
+    }
+
+    /// What unpacks the scopes that were packed.
+    pub(super) fn spans(&self) -> Spans {
+        Spans {
+            ends: Array::from(&self.ends[..]),
+        }
+    }
+}
+
 //----------- Record ----------------------------------------------------------
 
-/// One rule or binding in 24 bytes.
+/// One rule in 24 bytes.
 ///
 /// What many records share stands elsewhere, once: the list, status and dates
 /// in the terms, the file and reason in the sources.
@@ -98,21 +131,21 @@ pub(super) struct Record {
 pub(super) const NONE: u32 = u32::MAX;
 
 /// How many records there may be: the numbers above are those of other rules.
-const RECORDS_MAX: u32 = OF_DEVICE;
+pub(super) const RECORDS_MAX: u32 = OF_DEVICE;
 
 // More than this, and a register of many devices would not fit in memory.
 const _: () = assert!(size_of::<Record>() == 24);
 
 //----------- Records ---------------------------------------------------------
 
-/// All rules, or all bindings, in the order in which they were added, while there
-/// may be more of them.
+/// All rules but those of single devices, in the order in which they were added,
+/// while there may be more of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
     /// Them.
     records: Vec<Record>,
-    /// The ends of the ranges, which are too long to be packed.
-    spans: Vec<(Device, Device)>,
+    /// Packs their scopes.
+    packer: Packer,
 }
 
 impl Records {
@@ -122,7 +155,7 @@ impl Records {
         if number >= RECORDS_MAX {
             return None;
         }
-        let scope = self.pack(scope);
+        let scope = self.packer.pack(scope);
         self.records.push(Record {
             scope,
             terms,
@@ -138,11 +171,6 @@ impl Records {
         if let Some(record) = self.records.get_mut(number as usize) {
             record.next = next;
         }
-    }
-
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.records.len()
     }
 
     /// The record with this number.
@@ -184,45 +212,18 @@ impl Records {
 
     /// What unpacks the scopes of entries.
     pub(super) fn spans(&self) -> Spans {
-        let ends = self.spans.iter();
-        let ends: Vec<[u64; 2]> = ends
-            .map(|(from, to)| [from.number(), to.number()])
-            .collect();
-        Spans {
-            ends: Array::from(&ends[..]),
-        }
-    }
-
-    //--- Scopes
-
-    /// The kind in the top three bits, the digits or a place below.
-    fn pack(&mut self, scope: Scope) -> u64 {
-        let (kind, value) = match scope {
-            Scope::DeviceSvn(device, svn) => (DEVICE_SVN, device_svn_key(device, svn)),
-            Scope::Device(device) => (DEVICE, device.number()),
-            Scope::Range { from, to } => {
-                self.spans.push((from, to));
-                (RANGE, self.spans.len() as u64 - 1)
-            }
-            Scope::Tac(tac) => (TAC, u64::from(tac.number())),
-            Scope::TacPrefix(prefix) => (
-                TAC_PREFIX,
-                (prefix.digits() as u64) << PREFIX_SHIFT | u64::from(prefix.number()),
-            ),
-            Scope::Special(special) => (SPECIAL, special.number() as u64),
-        };
-        kind << KIND_SHIFT | value
+        self.packer.spans()
     }
 
     /// The scope of a record of this collection.
     pub(super) fn scope(&self, record: &Record) -> Option<Scope> {
-        unpack(record.scope, |place| self.spans.get(place).copied())
+        unpack(record.scope, |place| self.packer.ends.get(place).copied())
     }
 }
 
-/// The scope that was packed; `span` tells the ends of a range.
+/// The scope that was packed; `ends` tells those of a range.
 #[inline]
-fn unpack(packed: u64, span: impl FnOnce(usize) -> Option<(Device, Device)>) -> Option<Scope> {
+fn unpack(packed: u64, ends: impl FnOnce(usize) -> Option<[u64; 2]>) -> Option<Scope> {
     let value = packed & ((1 << KIND_SHIFT) - 1);
     Some(match packed >> KIND_SHIFT {
         DEVICE_SVN => Scope::DeviceSvn(
@@ -231,8 +232,11 @@ fn unpack(packed: u64, span: impl FnOnce(usize) -> Option<(Device, Device)>) -> 
         ),
         DEVICE => Scope::Device(Device::from_number(value)?),
         RANGE => {
-            let (from, to) = span(usize::try_from(value).ok()?)?;
-            Scope::Range { from, to }
+            let [from, to] = ends(usize::try_from(value).ok()?)?.map(Device::from_number);
+            Scope::Range {
+                from: from?,
+                to: to?,
+            }
         }
         TAC => Scope::Tac(Tac::from_number(u32::try_from(value).ok()?)?),
         TAC_PREFIX => {

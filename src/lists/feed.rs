@@ -265,12 +265,10 @@ impl<'a> Feed<'a> {
         Ok(())
     }
 
-    /// Hands rules of single devices on to where they are until the end.
+    /// Hands rules of single devices and bindings on to where they are until the
+    /// end.
     pub(crate) fn flow(&mut self, all: bool) -> Result<(), BuildError> {
-        let bundles = self.builder.take_bundles(all);
-        if !bundles.is_empty() {
-            self.heap.add(bundles);
-        }
+        self.heap.take_from(self.builder, all);
         match self.heap.has_failed() {
             true => Err(BuildError::Memory),
             false => Ok(()),
@@ -426,6 +424,7 @@ impl<'a> Feed<'a> {
                 line: line_number(at),
             },
         )?;
+        self.flow(false)?;
         Ok(())
     }
 

@@ -216,15 +216,17 @@ mod tests {
         let file = feed.start("list.csv".to_owned()).unwrap();
         let result = read_in_chunks((text, None), file, &mut feed, chunk);
         let end = format!("{result:?}");
-        heap.add(builder.take_bundles(true));
+        heap.take_from(&mut builder, true);
         heap.finish().unwrap();
+        let bound = heap.arrange_bindings().unwrap();
+        let bindings = bound.and_then(|bound| bound.into_memory().unwrap());
         let files = builder.files_of_sources();
         let mut keeper = Keeper::memory(&heap);
         let plan = builder.plan(&files, (heap.digest(), true));
         let mut assembled = assemble(plan, heap, &mut keeper, &Progress::default()).unwrap();
         let refusals = core::mem::take(&mut assembled.refusals);
         let kept = keeper.kept.unwrap();
-        let snapshot = builder.finish_assembled(kept.fill(assembled, true), &refusals);
+        let snapshot = builder.finish_assembled(kept.fill(assembled, true), &refusals, bindings);
         let octets = to_octets(&snapshot, &Provenance::default(), UnixTime(0)).unwrap();
         let rules = snapshot.rules().map(|rule| {
             let what = (

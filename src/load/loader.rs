@@ -298,8 +298,14 @@ impl<'a> Loader<'a> {
     /// Makes the rulebook, unless a list is refused, and what is large of it if
     /// it is to be written.
     pub(super) fn finish(mut self, goal: Goal) -> Result<(Loaded, Option<Shelf>), LoadError> {
-        self.heap.add(self.builder.take_bundles(true));
+        self.heap.take_from(&mut self.builder, true);
         self.heap.finish().map_err(LoadError::Memory)?;
+        let bound = (self.heap.arrange_bindings()).map_err(LoadError::Memory)?;
+        // Whoever serves has them in memory, before there is more of it in use.
+        let (bound, served) = match (goal, bound) {
+            (Goal::Serve, Some(bound)) => (None, bound.into_memory().map_err(LoadError::Memory)?),
+            (_, bound) => (bound, None),
+        };
         let files = self.builder.files_of_sources();
         let keeps_lines = goal == Goal::Serve || self.config.register.line_numbers;
         let plan = (self.builder).plan(&files, (self.heap.digest(), keeps_lines));
@@ -322,14 +328,15 @@ impl<'a> Loader<'a> {
         let Keeper {
             kept, mut shelf, ..
         } = keeper;
-        let (devices, shelf) = match kept {
-            Some(kept) => (kept.fill(assembled, keeps_lines), None),
+        let (devices, bindings, shelf) = match kept {
+            Some(kept) => (kept.fill(assembled, keeps_lines), served, None),
             None => {
                 shelf.finish(assembled.lines);
-                (assembled.rules, Some(shelf))
+                let outline = shelf.bind(bound);
+                (assembled.rules, outline, Some(shelf))
             }
         };
-        let snapshot = self.builder.finish_assembled(devices, &refusals);
+        let snapshot = (self.builder).finish_assembled(devices, &refusals, bindings);
         let mut specials = self.config.specials.iter();
         if let Some(special) =
             specials.find(|special| special.kinds.contains(&Special::UnallocatedTac))

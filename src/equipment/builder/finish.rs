@@ -3,14 +3,14 @@
 use rustc_hash::FxHashSet;
 
 use super::Builder;
-use crate::equipment::bindings::Exceptions;
+use crate::equipment::bindings::{Exceptions, Gathered};
 use crate::equipment::bulk::{
     Assembly, Classes, Kept, PARTITIONS, Partition, Prepared, Refusal, Refusals, Scattered,
     Scratch, counted,
 };
 use crate::equipment::device_rules::DeviceRules;
 use crate::equipment::devices::Devices;
-use crate::equipment::snapshot::{Bindings, Catalogue, Rules};
+use crate::equipment::snapshot::{Catalogue, Rules};
 use crate::equipment::{Device, RuleId, Snapshot};
 
 impl Builder {
@@ -64,15 +64,17 @@ impl Builder {
         let mut assembled = assembly.finish_here(rest);
         let refusals = core::mem::take(&mut assembled.refusals);
         let devices = kept.fill(assembled, true);
-        self.finish_assembled(devices, &refusals)
+        self.finish_assembled(devices, &refusals, None)
     }
 
     /// The same with the rules of single devices, which were assembled from this
-    /// builder's; what was refused of them is left out.
+    /// builder's; what was refused of them is left out. Likewise with what was
+    /// gathered of its bindings, if they were taken.
     pub(crate) fn finish_assembled(
         mut self,
         devices: DeviceRules,
         refusals: &Refusals,
+        bindings: Option<Gathered>,
     ) -> Snapshot {
         for (&said, &[rules, _]) in &refusals.counts {
             let rules = usize::try_from(rules).unwrap_or(usize::MAX);
@@ -91,7 +93,7 @@ impl Builder {
         let refused: FxHashSet<RuleId> =
             refusals.with_exceptions.iter().filter_map(record).collect();
         (self.exceptions).retain(|(_, rule)| !refused.contains(rule));
-        self.finish_around(devices)
+        self.finish_around(devices, bindings)
     }
 
     /// The same with a table of devices that was made elsewhere in the place of
@@ -105,20 +107,20 @@ impl Builder {
         for said in &self.saids.values {
             classes.push(&[said.rule()]);
         }
-        self.finish_around(DeviceRules::new(table, classes, Vec::new()))
+        self.finish_around(DeviceRules::new(table, classes, Vec::new()), None)
     }
 
     /// The snapshot of these devices and everything else.
-    fn finish_around(mut self, devices: DeviceRules) -> Snapshot {
+    fn finish_around(mut self, devices: DeviceRules, bindings: Option<Gathered>) -> Snapshot {
         self.counts.exceptions = self.exceptions.len();
-        self.counts.bindings = self.bindings.len();
-        let (rules, bindings, terms) = (&self.rules, &self.bindings, &self.terms.values);
+        self.counts.bindings = self.bound.len();
+        let (rules, terms) = (&self.rules, &self.terms.values);
         let mut index = self.index.finish(rules);
         if !devices.is_empty() {
             index.note_devices();
         }
         let exceptions = Exceptions::new(&self.exceptions, rules, terms);
-        let (subscribers, bound) = self.bound.finish(bindings, terms);
+        let bindings = self.bound.finish(terms, bindings);
         Snapshot {
             rules: Rules {
                 devices,
@@ -126,11 +128,7 @@ impl Builder {
                 index,
                 exceptions,
             },
-            bindings: Bindings {
-                records: bindings.column(),
-                subscribers,
-                index: bound,
-            },
+            bindings,
             catalogue: Catalogue {
                 lists: self.lists,
                 files: self.files,

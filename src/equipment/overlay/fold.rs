@@ -59,7 +59,7 @@ impl Overlay {
         let failures = base.failures();
         let mut files = Files::default();
         self.fold_rules(base, &mut files, builder, &mut spill)?;
-        self.fold_bindings(base, &mut files, builder)?;
+        self.fold_bindings(base, &mut files, builder, &mut spill)?;
         for (count, change) in changes.enumerate() {
             fold_change(base, change, &mut files, builder)?;
             if count % STRIDE == 0 {
@@ -158,8 +158,12 @@ impl Overlay {
         base: &'a Snapshot,
         files: &mut Files<'a>,
         builder: &mut Builder,
+        spill: &mut impl FnMut(&mut Builder) -> Result<(), BuildError>,
     ) -> Result<(), BuildError> {
-        for binding in base.bindings() {
+        for (count, binding) in base.bindings().enumerate() {
+            if count % STRIDE == 0 {
+                spill(builder)?;
+            }
             if let Subscribers::One(imsi) = binding.subscribers
                 && self.replaces_binding(binding.list.id, imsi, binding.scope)
             {

@@ -457,9 +457,9 @@ const RULES: &str = "rules";
 /// See [`Heads`].
 const INDEXES: &str = "indexes";
 /// See [`Bindings::records`].
-const BINDINGS: &str = "bindings";
+pub(super) const BINDINGS: &str = "bindings";
 /// See [`Bindings::subscribers`].
-const SUBSCRIBERS: &str = "subscribers";
+pub(super) const SUBSCRIBERS: &str = "subscribers";
 /// The models of TACs.
 const MODELS: &str = "models";
 /// The names of makes and models.
