@@ -61,6 +61,7 @@ pub use self::stored::{Flaw, Left, Octets, Parts, Section, Store};
 pub use self::tac::{Tac, TacPrefix};
 
 pub(crate) use self::bindings::{Batch, BoundLayout, Gathered, SECTIONS as BOUND};
+pub(crate) use self::builder::BoundSaid;
 pub(crate) use self::device_rules::ARRAYS;
 pub(crate) use self::keyed::{Loose4, PARTS};
 pub(crate) use self::overlay::{Layered, Lookup};

@@ -6,12 +6,12 @@ use rustc_hash::FxHashMap;
 use crate::compile::{Heap, Progress};
 use crate::equipment::bulk::Bundle;
 use crate::equipment::{
-    BindingSpec, BuildError, Builder, Device, ExceptionSpec, FileId, Imei, Imsi, ListId, MAX_TERMS,
-    RuleSpec, Scope, Status, Subscribers, Tac, Validity,
+    BindingSpec, BoundSaid, BuildError, Builder, Device, ExceptionSpec, FileId, Imei, Imsi, ListId,
+    MAX_TERMS, RuleSpec, Scope, Status, Subscribers, Tac, Validity,
 };
 
 use super::report::{Bad, FileReport, ListReport, plural};
-use super::scan::{Saying, Tally};
+use super::scan::{Saying, Tally, Tied};
 use super::source::{Part, Source};
 
 /// What the lines of a list become.
@@ -303,6 +303,36 @@ impl<'a> Feed<'a> {
         self.builder.bundle(place.0, bundle);
         self.flow(false)?;
         Ok(self.heap.take_spare())
+    }
+
+    /// Adds the bindings of a file which stand behind a line, likewise.
+    pub(crate) fn bindings(
+        &mut self,
+        file: usize,
+        before: u64,
+        bindings: &[Tied],
+        sayings: &[Saying],
+    ) -> Result<(), BuildError> {
+        if bindings.is_empty() {
+            return Ok(());
+        }
+        let place = self.place(At { file, line: 0 })?;
+        let saids = sayings
+            .iter()
+            .map(|saying| (self.builder).bound(place, saying.validity, saying.reason.as_deref()));
+        let saids: Vec<BoundSaid> = saids.collect::<Result<_, _>>()?;
+        let bindings = bindings.iter().filter_map(|tied| {
+            let line = before + u64::from(tied.line);
+            let said = *saids.get(tied.said as usize)?;
+            Some((
+                tied.subscribers,
+                tied.scope,
+                said,
+                line_number(At { file, line }),
+            ))
+        });
+        self.builder.bindings(place.0, bindings)?;
+        self.flow(false)
     }
 
     /// Adds what was counted of lines of a file that stand behind a line.

@@ -102,6 +102,7 @@ impl Merge<'_, '_> {
         self.lines += scanned.lines;
         self.bytes += scanned.bytes;
         let spare = feed.bundle(file, before, scanned.bundle, &scanned.saids)?;
+        feed.bindings(file, before, &scanned.tied, &scanned.saids)?;
         feed.tally(file, before, &scanned.tally);
         for (line, found) in scanned.found {
             let at = At {
@@ -110,8 +111,8 @@ impl Merge<'_, '_> {
             };
             match found {
                 Found::Bad(bad, name) => feed.bad(at, bad, name),
-                Found::Entry(entry) => {
-                    let added = entry.add(at, feed);
+                Found::Rule(rule) => {
+                    let added = rule.add(at, feed);
                     feed.settle(at, added, |_| None)?;
                 }
             }

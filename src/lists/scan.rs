@@ -11,10 +11,9 @@ mod scanner;
 mod tails;
 
 use crate::equipment::bulk::{Bundle, Tuples};
-use crate::equipment::{CheckDigit, Imei, Scope, Status, Validity};
+use crate::equipment::{CheckDigit, Imei, Imsi, Scope, Status, Subscribers, Validity};
 
 use self::scanner::{Scanner, Simple};
-use super::entry::What;
 use super::feed::{At, Draft, Feed, Refusal, Target};
 use super::field;
 use super::lines::LineError;
@@ -32,7 +31,9 @@ pub(super) struct Scanned {
     pub(super) bytes: u64,
     /// The rules of single devices; lines are counted from the chunk's first.
     pub(super) bundle: Bundle,
-    /// What they say.
+    /// The bindings; likewise.
+    pub(super) tied: Vec<Tied>,
+    /// What both say.
     pub(super) saids: Vec<Saying>,
     /// What is counted of them.
     pub(super) tally: Tally,
@@ -42,15 +43,28 @@ pub(super) struct Scanned {
     pub(super) stop: Option<LineError>,
 }
 
-/// What a rule of a single device says.
+/// What a rule of a single device says, or a binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Saying {
-    /// The status.
+    /// The status; that of a binding is its list's, and this is any.
     pub(crate) status: Status,
     /// When.
     pub(crate) validity: Validity,
     /// Why.
     pub(crate) reason: Option<Box<str>>,
+}
+
+/// A binding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tied {
+    /// Who is bound.
+    pub(crate) subscribers: Subscribers,
+    /// To which devices.
+    pub(crate) scope: Scope,
+    /// The number of what it says.
+    pub(crate) said: u32,
+    /// The line.
+    pub(crate) line: u32,
 }
 
 /// What is counted of lines; see [`ListReport`](super::ListReport) for what is
@@ -93,16 +107,16 @@ impl Tally {
     }
 }
 
-/// A line that is no rule of a single device.
+/// A line that is neither a rule of a single device nor a binding.
 #[derive(Debug)]
 pub(super) enum Found {
     /// It is bad; with the name of the column.
     Bad(Bad, Option<&'static str>),
-    /// It is another rule, or a binding.
-    Entry(Box<Owned>),
+    /// It is another rule.
+    Rule(Box<Owned>),
 }
 
-/// An entry that stands by itself.
+/// A rule that stands by itself.
 #[derive(Debug)]
 pub(super) struct Owned {
     /// Which devices.
@@ -111,8 +125,12 @@ pub(super) struct Owned {
     validity: Validity,
     /// Why.
     reason: Option<Box<str>>,
-    /// What of them.
-    what: What,
+    /// The status.
+    status: Status,
+    /// Whether the line has one of its own.
+    has_status: bool,
+    /// Who may use the devices nonetheless.
+    exceptions: Vec<Imsi>,
     /// The IMEIs that say which devices.
     imeis: [Option<Imei>; 2],
     /// Whether it is written as bindings are.
@@ -127,18 +145,9 @@ impl Owned {
             validity: self.validity,
             reason: self.reason.as_deref(),
         };
-        match &self.what {
-            What::Rule {
-                status,
-                has_status,
-                exceptions,
-            } => {
-                feed.rule(at, draft, *status, exceptions)?;
-                feed.list.own_status += u64::from(*has_status);
-                feed.list.like_bindings += u64::from(self.is_like_binding);
-            }
-            What::Binding(subscribers) => feed.binding(at, draft, *subscribers)?,
-        }
+        feed.rule(at, draft, self.status, &self.exceptions)?;
+        feed.list.own_status += u64::from(self.has_status);
+        feed.list.like_bindings += u64::from(self.is_like_binding);
         for imei in self.imeis.into_iter().flatten() {
             feed.check_digit(at, imei);
         }
@@ -172,14 +181,10 @@ pub(super) struct Desk {
 impl<'a> Scan<'a> {
     /// For a list with this header.
     pub(super) fn new(header: &'a Header, target: Target) -> Self {
-        let simple = match target {
-            Target::Rules(_, default) => Simple::of(header, default),
-            Target::Bindings(_) | Target::Models => None,
-        };
         Self {
             header,
             target,
-            simple,
+            simple: Simple::of(header, target),
         }
     }
 
@@ -190,6 +195,7 @@ impl<'a> Scan<'a> {
         let (lines, bytes, stop) = scanner.read(text);
         let Scanner {
             tuples,
+            tied,
             sayings,
             tally,
             found,
@@ -202,6 +208,7 @@ impl<'a> Scan<'a> {
             lines,
             bytes,
             bundle,
+            tied,
             saids: sayings.all,
             tally,
             found,
@@ -221,7 +228,9 @@ mod tests {
     use crate::lists::table::Row;
 
     /// Headers with the columns of simple lines, and others.
-    const HEADERS: [&str; 5] = [
+    const HEADERS: [&str; 7] = [
+        "imei,imsi",
+        "imsi,imsi_to,reason,imei,imsi_from",
         "imei",
         "imei,status,reason",
         "reason,shoe size,imei",
@@ -253,7 +262,8 @@ mod tests {
         let odd = prop::collection::vec(piece(), 0..6).prop_map(|pieces| pieces.concat());
         let plain = "[0-9]{14,16}";
         let full = "[0-9]{14,16},(blacklisted|grey|white|),(stolen|lost|)";
-        let line = prop_oneof![plain, full, odd];
+        let bound = "[0-9]{14,16},(imsi-|)[0-9]{5,16}";
+        let line = prop_oneof![plain, full, bound, odd];
         let end = prop_oneof![4 => Just("\n"), 1 => Just("\r\n")];
         let lines = prop::collection::vec((line, end), 0..30);
         (lines, any::<bool>(), any::<[u8; 2]>()).prop_map(|(lines, is_cut, odd)| {
@@ -275,14 +285,23 @@ mod tests {
         /// The general reader of lines is the oracle of that of simple ones.
         #[test]
         fn simple_lines_are_what_the_general_reader_makes_of_them(
-            text in lines(), header in 0..HEADERS.len()
+            text in lines(), header in 0..HEADERS.len(), of_bindings: bool
         ) {
             let mut row = Row::new();
             row.read(format!("{}\n", HEADERS[header]).as_bytes()).unwrap();
-            let header = Header::parse(&row, false).unwrap();
+            // Only in the first two there are subscribers, and no status.
+            let of_bindings = of_bindings && header < 2;
+            if !of_bindings && header == 1 {
+                return Ok(());
+            }
+            let header = Header::parse(&row, of_bindings).unwrap();
             let mut builder = Builder::new();
             let list = builder.list("l", Status::Blacklisted).unwrap();
-            let scan = Scan::new(&header, Target::Rules(list, Status::Blacklisted));
+            let target = match of_bindings {
+                true => Target::Bindings(list),
+                false => Target::Rules(list, Status::Blacklisted),
+            };
+            let scan = Scan::new(&header, target);
             let general = Scan { simple: None, ..scan };
             let mut desk = Desk::default();
             let (own, expected) = (scan.read(&text, &mut desk), general.read(&text, &mut desk));

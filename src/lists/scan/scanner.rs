@@ -3,12 +3,13 @@
 
 use super::sayings::Sayings;
 use super::tails::Tails;
-use super::{Found, Owned, Scan, Tally};
+use super::{Found, Owned, Scan, Tally, Tied};
 use crate::equipment::bulk::{Tuple, Tuples};
-use crate::equipment::{CheckDigit, Scope, Status, Validity};
+use crate::equipment::{CheckDigit, Imsi, Scope, Status, Subscribers, Validity};
 use crate::lists::column;
 use crate::lists::digits::{self, Digits};
 use crate::lists::entry::{Entry, What};
+use crate::lists::feed::Target;
 use crate::lists::field;
 use crate::lists::house::is_skipped;
 use crate::lists::lines::{LineError, MAX_LINE};
@@ -23,6 +24,8 @@ pub(super) struct Simple {
     pub(super) width: usize,
     /// The place of the IMEI.
     pub(super) imei: usize,
+    /// The place of the IMSI, in a list of bindings.
+    imsi: Option<usize>,
     /// The place of the status.
     status: Option<usize>,
     /// The place of the reason.
@@ -35,8 +38,18 @@ pub(super) struct Simple {
 
 impl Simple {
     /// Of a list with this header.
-    pub(super) fn of(header: &Header, default: Status) -> Option<Self> {
-        let known = [Column::Imei, Column::Status, Column::Reason];
+    pub(super) fn of(header: &Header, target: Target) -> Option<Self> {
+        let (second, default) = match target {
+            Target::Rules(_, default) => (Column::Status, default),
+            Target::Bindings(_) => (Column::Imsi, ANY),
+            Target::Models => return None,
+        };
+        let known = [Column::Imei, second, Column::Reason];
+        let place = |column| header.place(column).filter(|_| second == column);
+        let imsi = place(Column::Imsi);
+        if second == Column::Imsi {
+            imsi?;
+        }
         let mut others = 0;
         for column in Column::ALL
             .into_iter()
@@ -50,7 +63,8 @@ impl Simple {
         Some(Self {
             width: header.width(),
             imei: header.place(Column::Imei)?,
-            status: header.place(Column::Status),
+            imsi,
+            status: place(Column::Status),
             reason: header.place(Column::Reason),
             others,
             default,
@@ -66,7 +80,9 @@ pub(super) struct Scanner<'a> {
     scan: &'a Scan<'a>,
     /// Rules of single devices.
     pub(super) tuples: Tuples,
-    /// What they say.
+    /// Bindings.
+    pub(super) tied: Vec<Tied>,
+    /// What both say.
     pub(super) sayings: Sayings,
     /// What is counted.
     pub(super) tally: Tally,
@@ -92,13 +108,14 @@ impl<'a> Scanner<'a> {
         Self {
             scan,
             tuples,
+            tied: Vec::new(),
             sayings: Sayings::default(),
             tally: Tally::default(),
             found: Vec::new(),
             row: Row::new(),
             line: Vec::new(),
             last: (0..0, 0..0, None),
-            tails: Tails::new(scan.simple),
+            tails: Tails::new(scan.simple.filter(|simple| simple.imsi.is_none())),
         }
     }
 
@@ -188,6 +205,12 @@ impl<'a> Scanner<'a> {
     fn add(&mut self, line: u64, digits: Digits, said: u32) {
         self.tuples
             .push(Tuple::new(digits.device, said, line as u32));
+        self.count(line, digits);
+    }
+
+    /// Counts an entry of a single device.
+    #[inline]
+    fn count(&mut self, line: u64, digits: Digits) {
         let tally = &mut self.tally;
         tally.entries += 1;
         match digits.check_digit {
@@ -209,6 +232,7 @@ impl<'a> Scanner<'a> {
             return false;
         };
         let mut imei = 0..0;
+        let mut imsi = 0..0;
         let mut status = 0..0;
         let mut reason = 0..0;
         let mut place = 0;
@@ -219,6 +243,8 @@ impl<'a> Scanner<'a> {
                     let field = start + from..start + at;
                     if place == simple.imei {
                         imei = field;
+                    } else if Some(place) == simple.imsi {
+                        imsi = field;
                     } else if Some(place) == simple.status {
                         status = field;
                     } else if Some(place) == simple.reason {
@@ -243,6 +269,10 @@ impl<'a> Scanner<'a> {
         let Some(digits) = digits::imei(field(&imei)) else {
             return false;
         };
+        let imsi = match simple.imsi.map(|_| Imsi::parse(field(&imsi))) {
+            Some(Err(_)) => return false,
+            imsi => imsi.and_then(Result::ok),
+        };
         let has_status = !field(&status).trim_ascii().is_empty();
         let tail = imei.end..end;
         let (last_status, last_reason, last) = &self.last;
@@ -260,6 +290,16 @@ impl<'a> Scanner<'a> {
                 said
             }
         };
+        if let Some(imsi) = imsi {
+            self.tied.push(Tied {
+                subscribers: Subscribers::One(imsi),
+                scope: Scope::Device(digits.device),
+                said,
+                line: number as u32,
+            });
+            self.count(number, digits);
+            return true;
+        }
         self.tally.own_status += u64::from(has_status);
         self.add(number, digits, said);
         self.tails.keep(text, tail, (said, has_status));
@@ -301,37 +341,54 @@ impl<'a> Scanner<'a> {
                 let name = bad.place.and_then(|place| header.name_at(place));
                 self.found.push((number, Found::Bad(bad, name)));
             }
-            Ok(Entry { draft, what, imeis }) => match (draft.scope, &what) {
-                (
-                    Scope::Device(device),
-                    What::Rule {
-                        status,
-                        has_status,
-                        exceptions,
-                    },
-                ) if exceptions.is_empty() => {
-                    let said = self.sayings.number(*status, draft.validity, draft.reason);
-                    self.tuples.push(Tuple::new(device, said, number as u32));
+            Ok(Entry { draft, what, imeis }) => match what {
+                What::Binding(subscribers) => {
+                    let said = self.sayings.number(ANY, draft.validity, draft.reason);
+                    self.tied.push(Tied {
+                        subscribers,
+                        scope: draft.scope,
+                        said,
+                        line: number as u32,
+                    });
                     self.tally.entries += 1;
-                    self.tally.own_status += u64::from(*has_status);
                     for imei in imeis.into_iter().flatten() {
                         self.tally.check_digit(number, imei);
                     }
                 }
-                _ => {
-                    let is_like_binding = matches!(&what, What::Rule { exceptions, .. }
-                        if exceptions.len() == 1 && header.place(Column::Status).is_none());
-                    let entry = Owned {
-                        scope: draft.scope,
-                        validity: draft.validity,
-                        reason: draft.reason.map(Into::into),
-                        what,
-                        imeis,
-                        is_like_binding,
-                    };
-                    self.found.push((number, Found::Entry(Box::new(entry))));
-                }
+                What::Rule {
+                    status,
+                    has_status,
+                    exceptions,
+                } => match draft.scope {
+                    Scope::Device(device) if exceptions.is_empty() => {
+                        let said = self.sayings.number(status, draft.validity, draft.reason);
+                        self.tuples.push(Tuple::new(device, said, number as u32));
+                        self.tally.entries += 1;
+                        self.tally.own_status += u64::from(has_status);
+                        for imei in imeis.into_iter().flatten() {
+                            self.tally.check_digit(number, imei);
+                        }
+                    }
+                    scope => {
+                        let is_like_binding =
+                            exceptions.len() == 1 && header.place(Column::Status).is_none();
+                        let rule = Owned {
+                            scope,
+                            validity: draft.validity,
+                            reason: draft.reason.map(Into::into),
+                            status,
+                            has_status,
+                            exceptions,
+                            imeis,
+                            is_like_binding,
+                        };
+                        self.found.push((number, Found::Rule(Box::new(rule))));
+                    }
+                },
             },
         }
     }
 }
+
+/// The status that bindings are said to have: theirs is that of their list.
+const ANY: Status = Status::Blacklisted;
