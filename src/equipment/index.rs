@@ -110,6 +110,22 @@ impl RuleIndex {
         }
     }
 
+    /// Has the memory fetched that looking up rules for the TACs of these devices
+    /// begins with: for up to a batch of them.
+    #[inline]
+    pub(super) fn prefetch(&self, devices: impl Iterator<Item = Device> + Clone) {
+        if !self.groups.is_large() {
+            return;
+        }
+        let keys = devices.map(|device| tac_key(device.tac()));
+        for key in keys.clone() {
+            self.groups.prefetch_start(key);
+        }
+        for key in keys {
+            self.groups.prefetch_entries(key);
+        }
+    }
+
     /// Calls `visitor` with each rule of exactly this TAC or prefix.
     pub(super) fn visit_group(&self, scope: Scope, mut visitor: impl FnMut(u32, u32)) {
         let key = match scope {

@@ -130,6 +130,12 @@ impl<const BITS: u32, const PAYLOAD: usize, const NARROW: usize, const WIDE: usi
         self.words.len() == 0
     }
 
+    /// Whether there are so many that a lookup may wait for memory.
+    #[inline]
+    pub(super) fn is_large(&self) -> bool {
+        self.words.len() >= SMALL * self.stride
+    }
+
     //--- Lookups
 
     /// Calls `visitor` with what was said of a key, in order.

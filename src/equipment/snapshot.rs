@@ -164,15 +164,16 @@ impl Snapshot {
         !self.rules.exceptions.is_empty()
     }
 
-    /// Has the memory fetched that looking up the rules of these single devices
-    /// begins with, so that the lines of many inquiries come at once instead of
+    /// Has the memory fetched that looking up the rules of these devices and of
+    /// their TACs begins with, so that the lines of many inquiries come at once instead of
     /// one after the other.
     ///
     /// A hint that changes nothing but the time. It allocates nothing, and it is
     /// meant for up to [`BATCH`](super::devices::BATCH) devices at once.
     #[inline]
     pub fn prefetch(&self, devices: impl Iterator<Item = Device> + Clone) {
-        self.rules.devices.prefetch(devices);
+        self.rules.devices.prefetch(devices.clone());
+        self.rules.index.prefetch(devices);
     }
 
     /// The same of the bindings and exceptions of subscribers.

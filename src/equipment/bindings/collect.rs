@@ -57,16 +57,23 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
-    /// Those of some batches, in their order.
-    fn of(batches: &[Batch]) -> Self {
+    /// Those of some batches, in their order. Their memory is given back as soon as
+    /// it can be: it is all that there is of a large register.
+    fn of(mut batches: Vec<Batch>) -> Self {
         let count = batches.iter().map(|batch| batch.rules.len()).sum();
-        let rules = batches.iter().flat_map(|batch| &batch.rules).copied();
-        let subscribers = batches.iter().flat_map(|batch| &batch.subscribers);
-        let entries = batches.iter().flat_map(|batch| &batch.entries).copied();
+        let entries = batches.iter().map(|batch| batch.entries.len()).sum();
+        let mut all = Vec::with_capacity(entries);
+        for batch in &mut batches {
+            all.append(&mut core::mem::take(&mut batch.entries));
+        }
+        let imsis = Keyed4::arranged(all);
+        let (rules, subscribers): (Vec<_>, Vec<_>) = (batches.into_iter())
+            .map(|batch| (batch.rules, batch.subscribers))
+            .unzip();
         Self {
-            records: Column::collect(count, rules),
-            subscribers: Column::collect(count, subscribers.copied()),
-            imsis: Keyed4::arranged(entries.collect()),
+            records: Column::collect(count, rules.into_iter().flatten()),
+            subscribers: Column::collect(count, subscribers.into_iter().flatten()),
+            imsis,
         }
     }
 
@@ -173,7 +180,7 @@ impl BoundBuilder {
         terms: &[Terms],
         gathered: Option<Gathered>,
     ) -> Bindings {
-        let gathered = gathered.unwrap_or_else(|| Gathered::of(&self.take_batches(true)));
+        let gathered = gathered.unwrap_or_else(|| Gathered::of(self.take_batches(true)));
         let of_ranges = self.of_ranges.into_iter();
         let of_ranges = of_ranges.map(|(range, entry)| (range.into(), entry.into()));
         let mut ranges = RangesBuilder::default();
