@@ -14,8 +14,11 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::Budget;
 use super::assemble::{in_threads, lock};
-use super::stacks::Stacks;
-use crate::equipment::{BOUND, Batch, BoundLayout, Gathered, Loose4, Octets, PARTS};
+use super::packed::Packed;
+use super::stacks::{Stacks, fill};
+use crate::equipment::{
+    BOUND, BOUND_SECTIONS, Batch, BoundLayout, Gathered, Loose4, Octets, PARTS, RULE,
+};
 use crate::snapshot::Sum;
 
 /// What part of the budget may be used, by everything, before bindings go to a
@@ -39,11 +42,9 @@ const SORTED_SHARE: u64 = 8;
 /// Fewer entries than these are not worth a thread.
 const THREADED_MIN: usize = 200_000;
 
-/// The numbers of the arrays that the columns are: bindings, and who is bound.
-const COLUMNS: usize = 2;
-/// Those of the index: where buckets begin, and entries.
+/// The number of the array of the index that tells where buckets begin.
 const STARTS: usize = 0;
-/// See [`STARTS`].
+/// That of its entries.
 const WORDS: usize = 1;
 
 //----------- BoundHeap -------------------------------------------------------
@@ -53,10 +54,8 @@ const WORDS: usize = 1;
 pub(super) struct BoundHeap {
     /// How much may be in memory.
     budget: Budget,
-    /// What is known of each.
-    columns: Stacks,
-    /// The checksums of that.
-    sums: [Sum; COLUMNS],
+    /// What is known of each, and who is bound.
+    columns: Columns,
     /// Those of single subscribers, by parts of the index.
     parts: Stacks,
     /// How many there are of each part, and the last ones of it.
@@ -69,8 +68,11 @@ impl BoundHeap {
         let limit = budget.memory.saturating_mul(SHARE.0) / SHARE.1;
         Self {
             budget: budget.clone(),
-            columns: Stacks::new(COLUMNS, 1, (budget, limit)),
-            sums: Default::default(),
+            columns: Columns {
+                rules: Packed::new((budget, limit)),
+                subscribers: Packed::new((budget, limit)),
+                sums: Default::default(),
+            },
             parts: Stacks::new(PARTS, GROUP, (budget, limit)),
             gathered: (0..PARTS).map(|_| (0, Vec::new())).collect(),
         }
@@ -83,13 +85,7 @@ impl BoundHeap {
     /// If they do not fit in memory, and the file cannot be written.
     pub(super) fn add(&mut self, batches: Vec<Batch>) -> Result<(), String> {
         for batch in batches {
-            for (column, octets) in batch.columns().into_iter().enumerate() {
-                // They are near the processor still.
-                if let Some(sum) = self.sums.get_mut(column) {
-                    sum.add(octets);
-                }
-                self.columns.append(column, octets)?;
-            }
+            self.columns.add(&batch)?;
             for &entry in &batch.entries {
                 let part = entry.part();
                 let Some((count, own)) = self.gathered.get_mut(part) else {
@@ -112,7 +108,7 @@ impl BoundHeap {
     ///
     /// If a file of what does not fit in memory cannot be written or read.
     pub(super) fn arrange(mut self) -> Result<Option<BoundShelf>, String> {
-        if self.columns.length_of(0) == 0 {
+        if self.columns.rules.length() == 0 {
             return Ok(None);
         }
         for (part, (_, own)) in self.gathered.iter_mut().enumerate() {
@@ -167,7 +163,7 @@ impl BoundHeap {
                 layout,
                 columns: self.columns,
                 index: ordered.index,
-                sums: [self.sums, ordered.sums],
+                sums: ordered.sums,
             })),
         }
     }
@@ -186,7 +182,8 @@ impl BoundHeap {
         } = room;
         // All of it is written to.
         entries.resize(count, bytemuck::Zeroable::zeroed());
-        self.parts.fill(part, bytemuck::cast_slice_mut(entries))?;
+        let octets = bytemuck::cast_slice_mut(entries);
+        fill(octets, |take| self.parts.read(part, take))?;
         self.parts.release(part);
         Loose4::sort(entries);
         let place = layout.part(part, before);
@@ -208,6 +205,28 @@ impl BoundHeap {
     }
 }
 
+/// What is known of bindings beside the index.
+#[derive(Debug)]
+struct Columns {
+    /// The bindings.
+    rules: Packed<RULE>,
+    /// Who is bound.
+    subscribers: Packed<BOUND>,
+    /// The checksums of both.
+    sums: [Sum; 2],
+}
+
+impl Columns {
+    /// Adds a batch.
+    fn add(&mut self, batch: &Batch) -> Result<(), String> {
+        let [rules, subscribers] = &mut self.sums;
+        rules.add(bytemuck::cast_slice(batch.rules()));
+        subscribers.add(bytemuck::cast_slice(batch.subscribers()));
+        self.rules.add(batch.rules())?;
+        self.subscribers.add(batch.subscribers())
+    }
+}
+
 /// What whoever lays out part after part uses again.
 #[derive(Debug, Default)]
 struct Room {
@@ -224,7 +243,7 @@ struct Ordered {
     /// The index so far.
     index: Stacks,
     /// Its checksums.
-    sums: [Sum; COLUMNS],
+    sums: [Sum; 2],
     /// The next part.
     next: usize,
     /// Why it ended early.
@@ -252,11 +271,11 @@ pub(crate) struct BoundShelf {
     /// How the index is laid out.
     layout: BoundLayout,
     /// What is known of each binding.
-    columns: Stacks,
+    columns: Columns,
     /// The index.
     index: Stacks,
-    /// The checksums of both.
-    sums: [[Sum; COLUMNS]; 2],
+    /// The checksums of that.
+    sums: [Sum; 2],
 }
 
 impl BoundShelf {
@@ -272,30 +291,34 @@ impl BoundShelf {
     /// If the files of what did not fit there while they were sorted cannot be
     /// read.
     pub(crate) fn into_memory(self) -> Result<Option<Gathered>, String> {
-        let read = |stacks: &Stacks, array| {
-            // What does not fit in memory is not asked for.
-            let length = usize::try_from(stacks.length_of(array)).unwrap_or(0);
-            let mut octets = Octets::zeroed(length);
-            stacks.fill(array, octets.as_mut_slice())?;
-            stacks.release(array);
-            Ok::<_, String>(octets)
-        };
-        let columns = [read(&self.columns, 0)?, read(&self.columns, 1)?];
-        let index = [read(&self.index, STARTS)?, read(&self.index, WORDS)?];
-        Ok(Gathered::laid_out(&self.layout, columns, index))
+        let [rules, subscribers, starts, words] = BOUND_SECTIONS.map(|section| {
+            let array = self.array(section);
+            array.map_or(Ok(Octets::default()), |array| array.into_memory())
+        });
+        Ok(Gathered::laid_out(
+            &self.layout,
+            [rules?, subscribers?],
+            [starts?, words?],
+        ))
     }
 
     /// The array that a section is, if it is here.
     pub(super) fn array(&self, section: &str) -> Option<BoundArray<'_>> {
-        let place = BOUND.iter().position(|&name| name == section)?;
-        let [columns, index] = &self.sums;
-        let (stacks, sums) = match place < COLUMNS {
-            true => (&self.columns, columns),
-            false => (&self.index, index),
-        };
-        let array = place % COLUMNS;
-        let sum = sums.get(array)?;
-        Some(BoundArray { stacks, array, sum })
+        let Columns {
+            rules,
+            subscribers,
+            sums: [rules_sum, subscribers_sum],
+        } = &self.columns;
+        let [starts_sum, words_sum] = &self.sums;
+        let arrays = [
+            (Place::Rules(rules), rules_sum),
+            (Place::Subscribers(subscribers), subscribers_sum),
+            (Place::Index(&self.index, STARTS), starts_sum),
+            (Place::Index(&self.index, WORDS), words_sum),
+        ];
+        let mut named = BOUND_SECTIONS.into_iter().zip(arrays);
+        let (_, (place, sum)) = named.find(|&(name, _)| name == section)?;
+        Some(BoundArray { place, sum })
     }
 }
 
@@ -303,17 +326,30 @@ impl BoundShelf {
 #[derive(Debug)]
 pub(super) struct BoundArray<'a> {
     /// Where it is.
-    stacks: &'a Stacks,
-    /// Its number there.
-    array: usize,
+    place: Place<'a>,
     /// Its checksum.
     sum: &'a Sum,
+}
+
+/// See [`BoundArray`].
+#[derive(Debug)]
+enum Place<'a> {
+    /// It is what is known of bindings.
+    Rules(&'a Packed<RULE>),
+    /// It is who is bound.
+    Subscribers(&'a Packed<BOUND>),
+    /// It is an array of the index.
+    Index(&'a Stacks, usize),
 }
 
 impl BoundArray<'_> {
     /// How many octets it has.
     pub(super) fn length(&self) -> u64 {
-        self.stacks.length_of(self.array)
+        match self.place {
+            Place::Rules(packed) => packed.length(),
+            Place::Subscribers(packed) => packed.length(),
+            Place::Index(index, array) => index.length_of(array),
+        }
     }
 
     /// Its checksum.
@@ -327,6 +363,19 @@ impl BoundArray<'_> {
     ///
     /// Those of `take`, and when it cannot be read.
     pub(super) fn read(&self, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        self.stacks.read(self.array, take)
+        match self.place {
+            Place::Rules(packed) => packed.read(take),
+            Place::Subscribers(packed) => packed.read(take),
+            Place::Index(index, array) => index.read(array, take),
+        }
+    }
+
+    /// It in memory.
+    fn into_memory(self) -> Result<Octets, String> {
+        // What does not fit there is not asked for.
+        let length = usize::try_from(self.length()).unwrap_or(0);
+        let mut octets = Octets::zeroed(length);
+        fill(octets.as_mut_slice(), |take| self.read(take))?;
+        Ok(octets)
     }
 }

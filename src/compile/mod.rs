@@ -17,6 +17,7 @@ mod buckets;
 #[cfg(feature = "server")]
 mod fold;
 mod heap;
+mod packed;
 mod progress;
 mod shelf;
 mod slabs;

@@ -135,27 +135,28 @@ impl Stacks {
         Ok(())
     }
 
-    /// Fills a buffer with one of the arrays, which is as long.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read.
-    pub(super) fn fill(&self, array: usize, mut buffer: &mut [u8]) -> Result<(), String> {
-        let filled = self.read(array, &mut |octets| {
-            let (own, rest) = core::mem::take(&mut buffer)
-                .split_at_mut_checked(octets.len())
-                .unwrap_or_default();
-            if own.len() == octets.len() {
-                own.copy_from_slice(octets);
-            }
-            buffer = rest;
-            Ok(())
-        });
-        filled.map_err(|error| error.to_string())
-    }
-
     /// Notes that an array will not be read again.
     pub(super) fn release(&self, array: usize) {
         self.slabs.release(array / self.group);
     }
+}
+
+/// Fills a buffer with what `read` gives piece by piece, and which is as long.
+///
+/// # Errors
+///
+/// Those of `read`.
+pub(super) fn fill(
+    mut buffer: &mut [u8],
+    read: impl FnOnce(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>,
+) -> Result<(), String> {
+    let filled = read(&mut |octets| {
+        let all = core::mem::take(&mut buffer);
+        let split = all.split_at_mut_checked(octets.len());
+        let (own, rest) = split.ok_or(io::ErrorKind::UnexpectedEof)?;
+        own.copy_from_slice(octets);
+        buffer = rest;
+        Ok(())
+    });
+    filled.map_err(|error| error.to_string())
 }

@@ -6,7 +6,7 @@ use bytemuck::{Pod, Zeroable};
 use rustc_hash::FxHashMap;
 
 pub(super) use self::collect::BoundBuilder;
-pub(crate) use self::collect::{Batch, BoundLayout, Gathered};
+pub(crate) use self::collect::{BOUND, Batch, BoundLayout, Gathered, RULE};
 
 use super::crowd::{CROWD, Crowd, Member};
 use super::keyed::{Keyed4, KeyedHead};
@@ -243,7 +243,7 @@ pub(super) struct BoundHead {
 /// The bindings of subscribers: where buckets begin, and entries.
 const IMSIS: [&str; 2] = ["bindings.imsis.starts", "bindings.imsis"];
 /// The sections of bindings of which there may be very many: those that are a
-/// [`Gathered`], its columns first.
+/// [`Gathered`], what is known of each first.
 pub(crate) const SECTIONS: [&str; 4] = [stored::BINDINGS, stored::SUBSCRIBERS, IMSIS[0], IMSIS[1]];
 /// The ranges of subscribers.
 const RANGES: &str = "bindings.ranges";

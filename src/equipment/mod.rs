@@ -60,7 +60,9 @@ pub use self::status::{Status, StatusError};
 pub use self::stored::{Flaw, Left, Octets, Parts, Section, Store};
 pub use self::tac::{Tac, TacPrefix};
 
-pub(crate) use self::bindings::{Batch, BoundLayout, Gathered, SECTIONS as BOUND};
+pub(crate) use self::bindings::{
+    BOUND, Batch, BoundLayout, Gathered, RULE, SECTIONS as BOUND_SECTIONS,
+};
 pub(crate) use self::builder::BoundSaid;
 pub(crate) use self::device_rules::ARRAYS;
 pub(crate) use self::keyed::{Loose4, PARTS};

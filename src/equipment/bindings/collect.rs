@@ -17,6 +17,12 @@ const BATCH: usize = 1 << 15;
 /// How the index of the bindings of subscribers is laid out.
 pub(crate) type BoundLayout = Layout<SUBSCRIBERS, 6>;
 
+/// Words of a binding as it is stored.
+pub(crate) const RULE: usize = size_of::<StoredRule>() / size_of::<u32>();
+
+/// Words of whom it binds.
+pub(crate) const BOUND: usize = size_of::<StoredSubscribers>() / size_of::<u32>();
+
 //----------- Batch -----------------------------------------------------------
 
 /// Bindings that were added one after the other.
@@ -31,15 +37,14 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// What is known of each, as it is stored: the bindings, and who is bound.
-    pub(crate) fn columns(&self) -> [&[u8]; 2] {
-        let Self {
-            rules, subscribers, ..
-        } = self;
-        [
-            bytemuck::cast_slice(rules),
-            bytemuck::cast_slice(subscribers),
-        ]
+    /// What is known of each, as it is stored.
+    pub(crate) fn rules(&self) -> &[[u32; RULE]] {
+        bytemuck::cast_slice(&self.rules)
+    }
+
+    /// Who is bound, likewise.
+    pub(crate) fn subscribers(&self) -> &[[u32; BOUND]] {
+        bytemuck::cast_slice(&self.subscribers)
     }
 }
 
@@ -77,8 +82,8 @@ impl Gathered {
         }
     }
 
-    /// Those with these [columns](Batch::columns), and this index of entries that
-    /// was laid out: where buckets begin, and the entries. All of it is empty if
+    /// Those of which this is known and who are bound, and this index of entries
+    /// that was laid out: where buckets begin, and the entries. All of it is empty if
     /// it is kept elsewhere. `None` if these are no such arrays.
     pub(crate) fn laid_out(
         layout: &BoundLayout,
