@@ -464,7 +464,7 @@ impl Builder {
             .ok()
             .filter(|&id| id != u16::MAX)
             .ok_or(BuildError::TooMany("lists"))?;
-        self.ranges_before.push(self.index.ranges().len());
+        self.ranges_before.push(self.index.ranges_len());
         self.lists.push(List {
             name: name.into(),
             kind,

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 use rustc_hash::FxHashMap;
 
-use super::keyed::{Keyed2, KeyedHead};
+use super::keyed::{Keyed2, KeyedHead, Loose};
 use super::ranges::{Ranges, RangesBuilder};
 use super::record::{Records, device_svn_key};
 use super::stored::{Flaw, Parts, Section};
@@ -40,31 +40,33 @@ impl RuleIndex {
     /// they overlap.
     pub(super) fn new(rules: impl Iterator<Item = (Scope, u32, u32)>) -> Self {
         let mut index = Self::default();
+        // As they are sorted, since there may be ten millions of them.
         let (mut device_svns, mut devices, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+        let group = |key, said: [u32; 2]| Loose::new::<29>(key, &said);
         let mut ranges = RangesBuilder::default();
         for (scope, number, terms) in rules {
             index.kinds.insert(scope.kind());
             let said = [number, terms];
             match scope {
                 Scope::DeviceSvn(device, svn) => {
-                    device_svns.push((device_svn_key(device, svn), said));
+                    device_svns.push(Loose::new::<54>(device_svn_key(device, svn), &said));
                 }
-                Scope::Device(device) => devices.push((device.number(), said)),
+                Scope::Device(device) => devices.push(Loose::new::<47>(device.number(), &said)),
                 Scope::Range { from, to } => ranges.push(from.number(), to.number(), number, terms),
-                Scope::Tac(tac) => groups.push((tac_key(tac), said)),
+                Scope::Tac(tac) => groups.push(group(tac_key(tac), said)),
                 Scope::TacPrefix(prefix) => {
                     index.lengths |= 1 << (prefix.digits() - 1);
-                    groups.push((prefix_key(prefix), said));
+                    groups.push(group(prefix_key(prefix), said));
                 }
                 Scope::Special(special) => {
                     index.specials |= 1 << special.number();
-                    groups.push((special_key(special), said));
+                    groups.push(group(special_key(special), said));
                 }
             }
         }
-        index.device_svns = Keyed2::new(device_svns.into_iter());
-        index.devices = Keyed2::new(devices.into_iter());
-        index.groups = Keyed2::new(groups.into_iter());
+        index.device_svns = Keyed2::arranged(device_svns);
+        index.devices = Keyed2::arranged(devices);
+        index.groups = Keyed2::arranged(groups);
         index.ranges = ranges.finish();
         index
     }
@@ -280,8 +282,8 @@ pub(super) struct RuleIndexBuilder {
     device_svns: FxHashMap<u64, u32>,
     /// Rules for TACs, prefixes and peculiarities.
     groups: FxHashMap<u64, u32>,
-    /// The ranges: both ends and the number of the rule.
-    ranges: Vec<(u64, u64, u32)>,
+    /// The rules for ranges.
+    ranges: Vec<u32>,
 }
 
 impl RuleIndexBuilder {
@@ -293,8 +295,8 @@ impl RuleIndexBuilder {
             }
             // These are kept elsewhere.
             Scope::Device(_) => None,
-            Scope::Range { from, to } => {
-                self.ranges.push((from.number(), to.number(), record));
+            Scope::Range { .. } => {
+                self.ranges.push(record);
                 None
             }
             Scope::Tac(tac) => self.groups.insert(tac_key(tac), record),
@@ -316,10 +318,23 @@ impl RuleIndexBuilder {
         found.copied()
     }
 
-    /// The ranges, with both ends and the record, in the order in which they
-    /// were added.
-    pub(super) fn ranges(&self) -> impl ExactSizeIterator<Item = (u64, u64, u32)> {
-        self.ranges.iter().copied()
+    /// How many ranges there are.
+    pub(super) fn ranges_len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// All ranges but the first so many, with both ends and the record, in the order
+    /// in which they were added.
+    pub(super) fn ranges(
+        &self,
+        but: usize,
+        records: &Records,
+    ) -> impl Iterator<Item = (u64, u64, u32)> {
+        let ranges = self.ranges.get(but..).unwrap_or_default().iter();
+        ranges.filter_map(|&number| match records.scope(records.find(number)?)? {
+            Scope::Range { from, to } => Some((from.number(), to.number(), number)),
+            _ => None,
+        })
     }
 
     /// The index of all rules but those for one device, which are records of this
@@ -330,8 +345,7 @@ impl RuleIndexBuilder {
             .into_values()
             .chain(self.groups.into_values());
         let chained = heads.flat_map(|head| records.chain(head).map(|(number, _)| number));
-        let ranges = self.ranges.into_iter().map(|(_, _, number)| number);
-        RuleIndex::new(chained.chain(ranges).filter_map(|number| {
+        RuleIndex::new(chained.chain(self.ranges).filter_map(|number| {
             let record = records.find(number)?;
             Some((records.scope(record)?, number, record.terms))
         }))

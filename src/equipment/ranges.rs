@@ -147,6 +147,8 @@ impl RangesBuilder {
         for class in self.nodes.chunk_by(|a, b| a.class == b.class) {
             separate(class, &mut nodes);
         }
+        // There may be ten millions of them.
+        drop(self);
         nodes.sort_unstable_by_key(|node| (node.from, node.class));
         measure(&mut nodes);
         Ranges {

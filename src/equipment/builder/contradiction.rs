@@ -113,7 +113,7 @@ impl Builder {
         };
         if let Scope::Range { from, to } = scope {
             let before = self.ranges_before.get(list.place()).copied();
-            let ranges = self.index.ranges().skip(before.unwrap_or(0));
+            let ranges = self.index.ranges(before.unwrap_or(0), &self.rules);
             let mut overlapping =
                 ranges.filter(|&(start, end, _)| start <= to.number() && from.number() <= end);
             return overlapping.find_map(|(_, _, number)| contradiction(self.rules.find(number)?));
@@ -134,7 +134,7 @@ impl Builder {
             return None;
         }
         let before = self.ranges_before.get(list.place()).copied();
-        let ranges = self.index.ranges().skip(before.unwrap_or(0));
+        let ranges = self.index.ranges(before.unwrap_or(0), &self.rules);
         let of_list = ranges.filter_map(|(from, to, number)| {
             let number = self.rules.find(number)?.terms;
             let terms = self.terms.values.get(number as usize)?;
@@ -184,8 +184,8 @@ const COVERED_TERMS: usize = MAX_TERMS;
 /// Which devices are in any range of one list with one status.
 #[derive(Debug, Default)]
 pub(super) struct Covered {
-    /// At any time.
-    ever: Union,
+    /// At any time, if that is not the same as on the only terms that there are.
+    ever: Option<Union>,
     /// By the terms, which hold the dates.
     by_terms: FxHashMap<u32, Union>,
 }
@@ -194,7 +194,12 @@ impl Covered {
     /// Adds a range.
     pub(super) fn insert(&mut self, from: Device, to: Device, terms: u32) {
         let (from, to) = (from.number(), to.number());
-        self.ever.insert(from, to);
+        if self.ever.is_none() && !self.by_terms.is_empty() && !self.by_terms.contains_key(&terms) {
+            self.ever = self.by_terms.values().next().cloned();
+        }
+        if let Some(ever) = &mut self.ever {
+            ever.insert(from, to);
+        }
         if self.by_terms.len() < COVERED_TERMS || self.by_terms.contains_key(&terms) {
             self.by_terms.entry(terms).or_default().insert(from, to);
         }
@@ -203,7 +208,7 @@ impl Covered {
     /// Whether any device of a range is in a range with such terms.
     fn overlaps(&self, from: Device, to: Device, counts: impl Fn(u32) -> bool) -> bool {
         let (from, to) = (from.number(), to.number());
-        self.ever.overlaps(from, to)
+        (self.ever.as_ref()).is_none_or(|ever| ever.overlaps(from, to))
             && (self.by_terms.iter())
                 .any(|(&terms, union)| union.overlaps(from, to) && counts(terms))
     }

@@ -112,6 +112,8 @@ impl Builder {
 
     /// The snapshot of these devices and everything else.
     fn finish_around(mut self, devices: DeviceRules, bindings: Option<Gathered>) -> Snapshot {
+        // What is only asked while rules are added is as much as they are.
+        drop((self.covered, self.crowded, self.excepted));
         self.counts.exceptions = self.exceptions.len();
         self.counts.bindings = self.bound.len();
         let (rules, terms) = (&self.rules, &self.terms.values);
