@@ -113,9 +113,10 @@ impl RuleIndex {
     }
 
     /// Has the memory fetched that looking up rules for the TACs of these devices
-    /// begins with: for up to a batch of them.
+    /// and for ranges begins with: for up to a batch of them.
     #[inline]
     pub(super) fn prefetch(&self, devices: impl Iterator<Item = Device> + Clone) {
+        self.ranges.prefetch(devices.clone().map(Device::number));
         if !self.groups.is_large() {
             return;
         }
