@@ -243,8 +243,9 @@ pub struct Register {
     pub fold_changes: usize,
     /// Whether a change of a list's file loads the lists anew.
     pub watch: bool,
-    /// How many bytes of memory the rules of single devices may take while lists
-    /// are loaded or compiled, besides what is made of them to be served.
+    /// How many bytes of memory the rules of single devices and bindings may take
+    /// while lists are loaded or compiled, besides what is made of them to be
+    /// served.
     #[serde(deserialize_with = "text::whole_number")]
     pub compile_memory: u64,
     /// Whether a compiled register knows on which line of its list a single
