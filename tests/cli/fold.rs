@@ -462,7 +462,11 @@ fn kills_lose_nothing_while_folding() {
     let mut number = 0u64;
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     let mut folds = BTreeSet::new();
-    for kill in 0..kills {
+    let mut kill = 0;
+    // Folding is left to those that answer where processors are short: then it takes
+    // more kills to meet enough of it.
+    while kill < kills || (folds.len() as u64 <= kills / 4 && kill < 8 * kills) {
+        kill += 1;
         let mut serving = Serving::start_in(path);
         // What is in force is what is listed, folded or not.
         for (&device, &last) in acknowledged.iter().take(3) {
@@ -521,6 +525,6 @@ fn kills_lose_nothing_while_folding() {
         }
         acknowledged.extend(found);
     }
-    println!("{kills} kills, {} folds and more", folds.len());
+    println!("{kill} kills, {} folds and more", folds.len());
     assert!(folds.len() as u64 > kills / 4, "{folds:?}");
 }
