@@ -294,10 +294,6 @@ impl<'a, T: Transport> Driver<'a, T> {
                 claim = Box::pin(directory.claim(peer.clone(), self.applicant()));
                 claiming = true;
             }
-            if self.connection.state() == State::DpaSent {
-                // A peer that has said goodbye may come back at once.
-                self.leave();
-            }
             // What came before the end of the transport is answered first, and
             // may have to wait for the claim, or for room for its answers.
             if self.ended && !claiming && !full {
@@ -375,6 +371,11 @@ impl<'a, T: Transport> Driver<'a, T> {
                 // Fails only when the other connection is gone meanwhile.
                 let _ = life.send(());
             }
+        }
+        if self.connection.state() == State::DpaSent {
+            // Before the DPA is sent: a peer that has said goodbye may come back as
+            // soon as it has that, to another thread.
+            self.leave();
         }
         self.link.show(&self.connection);
         self.report_changes();
