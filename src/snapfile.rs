@@ -146,4 +146,28 @@ mod tests {
         assert!(put(&nowhere).unwrap_err().contains("cannot be written"));
         assert!(verify(&nowhere).unwrap_err().contains("no such file"));
     }
+
+    #[test]
+    fn what_came_meanwhile_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.weir");
+        let draft = Draft::begin(&path).unwrap();
+        fs::write(&path, "imei\n").unwrap();
+        let written = draft.finish((&snapshot(), &()), &Provenance::default(), UnixTime(0));
+        assert!(written.unwrap_err().contains("is not replaced"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "imei\n");
+        assert_eq!(names(dir.path()), ["a.weir"]);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_unfinished_file_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.weir");
+        let target = dir.path().join("list.csv");
+        fs::write(&target, "imei\n").unwrap();
+        std::os::unix::fs::symlink(&target, dir.path().join(".a.weir.unfinished")).unwrap();
+        assert!(put(&path).unwrap_err().contains("cannot be written"));
+        assert_eq!(fs::read_to_string(&target).unwrap(), "imei\n");
+        assert!(!path.exists());
+    }
 }

@@ -7,12 +7,14 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+
+use rustix::fs::OFlags;
 
 use super::refuse_foreign;
 use crate::equipment::Snapshot;
@@ -103,6 +105,8 @@ impl Draft {
             Err(WriteError::Sink(error)) => return Err(self.file.told(&error)),
             Err(WriteError::Unstorable) => return Err(told(&WriteError::<io::Error>::Unstorable)),
         };
+        // Somebody may have put something else there meanwhile.
+        refuse_foreign(&self.path)?;
         let placed = whole.and_then(|()| self.place());
         let dir = placed.map_err(|error| self.file.told(&error))?;
         self.is_placed = true;
@@ -151,6 +155,8 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     // Not emptied before it is locked: it may be another's.
     let mut options = File::options();
     let options = options.read(true).write(true).create(true);
+    // A link would be put in the place of the snapshot, and what it is to be emptied.
+    let options = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     let file = options.truncate(false).open(path)?;
     match file.try_lock() {
         Ok(()) => {}
