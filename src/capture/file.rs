@@ -13,6 +13,9 @@ use super::flow::Stamp;
 /// snapshot length that capturing tools use.
 pub(super) const BLOCK_LEN_MAX: usize = 16 << 20;
 
+/// The octets that a pcapng block has at least, by its own account.
+const BLOCK_LEN_MIN: u32 = 12;
+
 /// What is read at once, and room for any usual block.
 const BUFFER_LEN: usize = 256 << 10;
 
@@ -48,6 +51,8 @@ pub(super) struct Frames<'s> {
     data: Vec<u8>,
     /// Why the source failed, if it did.
     failure: Failure,
+    /// Whether it is pcapng.
+    is_pcapng: bool,
     /// Whether the file ends in the middle of something.
     cut: bool,
 }
@@ -82,6 +87,7 @@ impl<'s> Frames<'s> {
             context: Context::default(),
             data: Vec::new(),
             failure,
+            is_pcapng,
             cut: false,
         })
     }
@@ -89,6 +95,11 @@ impl<'s> Frames<'s> {
     /// The next frame, or None at the end.
     pub(super) fn next(&mut self) -> Result<Option<Frame<'_>>, Fault> {
         loop {
+            if self.is_pcapng && self.context.is_impossible(self.reader.data()) {
+                return Err(Fault::Damaged {
+                    frame: self.context.frames,
+                });
+            }
             let want = match self.reader.next() {
                 Ok((len, block)) => {
                     let found = self.context.note(&block, &mut self.data);
@@ -268,6 +279,24 @@ impl Head {
 }
 
 impl Context {
+    /// Whether what comes next in a pcapng file says that it is shorter than any
+    /// block can be: its type and twice its length. The parser counts on it that
+    /// nobody does, but for the section header, whose length may be in another
+    /// order of octets.
+    fn is_impossible(&self, data: &[u8]) -> bool {
+        let Some((kind, rest)) = data.split_first_chunk::<4>() else {
+            return false;
+        };
+        let Some(&length) = rest.first_chunk::<4>() else {
+            return false;
+        };
+        let length = match self.big_endian {
+            true => u32::from_be_bytes(length),
+            false => u32::from_le_bytes(length),
+        };
+        *kind != PCAPNG_MAGIC && length < BLOCK_LEN_MIN
+    }
+
     /// Takes a block: remembers what it says, or copies the packet in it.
     fn note(
         &mut self,
@@ -530,6 +559,19 @@ mod tests {
         assert!(name(&section[..20]).unwrap_err().contains("truncated"));
         let stray = pcapng(false).packet(3, 0, b"no such interface", 17).bytes();
         assert!(name(&stray).unwrap_err().contains("damaged after frame 0"));
+        for big_endian in [false, true] {
+            let mut short = pcapng(big_endian).bytes();
+            // Process information, and a type that nobody knows.
+            for (kind, length) in [(0x8000_0001_u32, 0_u32), (0x8000_0001, 11), (0x77, 8)] {
+                let words = [kind, length, length];
+                short.extend(words.into_iter().flat_map(|word| match big_endian {
+                    true => word.to_be_bytes(),
+                    false => word.to_le_bytes(),
+                }));
+                assert!(name(&short).unwrap_err().contains("damaged after frame 0"));
+                short.truncate(short.len() - 12);
+            }
+        }
         let mut long = pcap(false, false, 1, &[(0, 0, b"abc", 3)]);
         long[24 + 8..24 + 12].copy_from_slice(&u32::MAX.to_le_bytes());
         assert_eq!(
