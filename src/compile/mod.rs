@@ -58,7 +58,12 @@ impl Budget {
     /// Whether so many octets more may be kept in memory; what is left is for
     /// partitions that are being sorted.
     fn has_room(&self, octets: usize) -> bool {
-        self.ledger.sum() + octets as u64 <= self.memory / 8 * 7
+        self.ledger.sum() + octets as u64 <= self.limit()
+    }
+
+    /// How many octets may be kept in memory, of everything.
+    const fn limit(&self) -> u64 {
+        self.memory / 8 * 7
     }
 
     /// The processors of the machine.

@@ -6,20 +6,12 @@
 use std::io;
 use std::sync::Arc;
 
+use super::Budget;
 use super::bound::{BoundArray, BoundShelf};
-use super::slabs::At;
-use super::spill::Spill;
-use super::{Budget, Slabs};
+use super::stacks::Stacks;
 use crate::equipment::bulk::{Arrays, Filled, Sketch};
 use crate::equipment::{ARRAYS, Gathered};
 use crate::snapshot::{self, Ahead, Elsewhere, Sum};
-
-/// Octets that are read at a time.
-const BUFFER: usize = 1 << 20;
-
-/// Octets that are put into memory at once at most, so that little of a piece of
-/// memory is left over.
-const PART: usize = 128 << 10;
 
 /// The number of the array of the lines of lists for the places of the rest.
 const REST_LINES: usize = Arrays::COUNT;
@@ -33,16 +25,12 @@ const WHOLE: usize = 2;
 pub(crate) struct Shelf {
     /// How much may be in memory, and where the rest goes.
     pub(super) budget: Budget,
-    /// What is in memory.
-    slabs: Slabs,
-    /// What each array consists of.
-    arrays: [Vec<Place>; COUNT],
+    /// The arrays.
+    arrays: Stacks,
     /// The checksums of those that are a section each.
     sums: [Sum; WHOLE],
     /// The lines of the rest, if they have a table.
     rest: Option<Rest>,
-    /// What is in a file.
-    spill: Option<Spill>,
     /// The lines for the places behind all of these.
     lines: Vec<u32>,
     /// The bindings.
@@ -85,34 +73,14 @@ impl Rest {
     }
 }
 
-/// Where a part of an array is.
-#[derive(Debug)]
-enum Place {
-    /// In its slab: where it begins, and how long it is.
-    Memory(At, usize),
-    /// In the file: where it begins, and how long it is.
-    File(u64, usize),
-}
-
-impl Place {
-    /// Its octets.
-    fn length(&self) -> usize {
-        match self {
-            Self::Memory(_, length) | Self::File(_, length) => *length,
-        }
-    }
-}
-
 impl Shelf {
     /// Nothing yet.
     pub(super) fn new(budget: &Budget) -> Self {
         Self {
-            slabs: Slabs::new(COUNT, 1, budget.ledger.clone()),
+            arrays: Stacks::new(COUNT, 1, (budget, budget.limit())),
             budget: budget.clone(),
-            arrays: Default::default(),
             sums: Default::default(),
             rest: None,
-            spill: None,
             lines: Vec::new(),
             bound: None,
         }
@@ -152,12 +120,11 @@ impl Shelf {
     ///
     /// If it goes to no file.
     pub(super) fn begin_rest(&mut self, sketch: &Sketch) -> Result<Rest, String> {
-        if let Some(lines) = self.arrays.get_mut(REST_LINES) {
-            lines.clear();
-        }
+        self.arrays.clear(REST_LINES);
         let ahead = self.budget.ahead.clone();
         let length = sketch.octets();
-        let [.., at] = snapshot::ahead([self.length_of(0), self.length_of(1), length]);
+        let [.., at] =
+            snapshot::ahead([self.arrays.length_of(0), self.arrays.length_of(1), length]);
         let rest = Rest {
             ahead: ahead.ok_or("the register is not to be written")?,
             at,
@@ -193,96 +160,17 @@ impl Shelf {
             let at = rest.of_bucket(bucket, lines.len());
             rest.ahead.read(lines, at)?;
         }
-        self.read_at(REST_LINES, bucket * list_lines.len(), list_lines)?;
+        (self.arrays).read_at(REST_LINES, bucket * list_lines.len(), list_lines)?;
         Ok(filled)
     }
 
     /// Appends to one of the arrays.
     fn append(&mut self, array: usize, octets: &[u8]) -> Result<(), String> {
-        let Some(places) = self.arrays.get_mut(array).filter(|_| !octets.is_empty()) else {
-            return Ok(());
-        };
         // They are near the processor still.
         if let Some(sum) = self.sums.get_mut(array) {
             sum.add(octets);
         }
-        if self.budget.has_room(octets.len()) {
-            for part in octets.chunks(PART) {
-                let write = |slab: &mut Vec<u8>| slab.extend_from_slice(part);
-                let at = self.slabs.append(array, part.len(), write);
-                places.push(Place::Memory(at, part.len()));
-            }
-            return Ok(());
-        }
-        let spill = match &mut self.spill {
-            Some(spill) => spill,
-            none => none.insert(Spill::new(&self.budget.dir)?),
-        };
-        places.push(Place::File(spill.append(octets)?, octets.len()));
-        Ok(())
-    }
-
-    /// Octets of one of the arrays.
-    fn length_of(&self, array: usize) -> u64 {
-        let places = self.arrays.get(array).into_iter().flatten();
-        places.map(|place| place.length() as u64).sum()
-    }
-
-    /// Fills a buffer from a place of one of the arrays on.
-    fn read_at(&self, array: usize, from: usize, buffer: &mut [u8]) -> Result<(), String> {
-        let mut before = 0;
-        for place in self.arrays.get(array).into_iter().flatten() {
-            let (start, end) = (
-                from.max(before),
-                (from + buffer.len()).min(before + place.length()),
-            );
-            let skipped = start - before;
-            before += place.length();
-            if start >= end {
-                continue;
-            }
-            let Some(own) = buffer.get_mut(start - from..end - from) else {
-                continue;
-            };
-            match (place, &self.spill) {
-                (Place::Memory(at, _), _) => self.slabs.look(array, |slab| {
-                    own.copy_from_slice(slab.get(*at, skipped..skipped + own.len()));
-                }),
-                (Place::File(at, _), Some(spill)) => spill.read(own, at + skipped as u64)?,
-                // Nothing is in a file that is not there.
-                (Place::File(..), None) => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives one of the arrays to `take`, piece by piece.
-    fn read_array(
-        &self,
-        array: usize,
-        take: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let mut buffer = Vec::new();
-        for place in self.arrays.get(array).into_iter().flatten() {
-            match (place, &self.spill) {
-                (Place::Memory(at, length), _) => {
-                    (self.slabs).look(array, |slab| take(slab.get(*at, 0..*length)))?;
-                }
-                (Place::File(at, length), Some(spill)) => {
-                    let (mut at, end) = (*at, at + *length as u64);
-                    while at < end {
-                        let left = usize::try_from(end - at).unwrap_or(BUFFER);
-                        buffer.resize(left.min(BUFFER), 0);
-                        spill.read(&mut buffer, at).map_err(io::Error::other)?;
-                        take(&buffer)?;
-                        at += buffer.len() as u64;
-                    }
-                }
-                // Nothing is in a file that is not there.
-                (Place::File(..), None) => {}
-            }
-        }
-        Ok(())
+        self.arrays.append(array, octets)
     }
 
     /// The arrays of a section, if they are here.
@@ -309,7 +197,7 @@ impl Elsewhere<io::Error> for Shelf {
             return Some(array.length());
         }
         let arrays = self.arrays_of(section);
-        let pieces = arrays.iter().map(|&array| self.length_of(array));
+        let pieces = arrays.iter().map(|&array| self.arrays.length_of(array));
         match arrays {
             [] => self.rest_of(section).map(|rest| rest.length),
             [_] => Some(pieces.sum()),
@@ -338,7 +226,7 @@ impl Elsewhere<io::Error> for Shelf {
         }
         let arrays = self.arrays_of(section);
         for &array in arrays {
-            self.read_array(array, take)?;
+            self.arrays.read(array, take)?;
         }
         match arrays {
             [] | [_] => Ok(()),

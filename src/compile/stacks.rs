@@ -95,10 +95,54 @@ impl Stacks {
         Ok(())
     }
 
+    /// Forgets what is in one of the arrays.
+    pub(super) fn clear(&mut self, array: usize) {
+        if let Some(places) = self.arrays.get_mut(array) {
+            places.clear();
+        }
+    }
+
     /// Octets of one of the arrays.
     pub(super) fn length_of(&self, array: usize) -> u64 {
         let places = self.arrays.get(array).into_iter().flatten();
         places.map(|place| place.length() as u64).sum()
+    }
+
+    /// Fills a buffer from a place of one of the arrays on.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub(super) fn read_at(
+        &self,
+        array: usize,
+        from: usize,
+        buffer: &mut [u8],
+    ) -> Result<(), String> {
+        let mut before = 0;
+        for place in self.arrays.get(array).into_iter().flatten() {
+            let (start, end) = (
+                from.max(before),
+                (from + buffer.len()).min(before + place.length()),
+            );
+            let skipped = start - before;
+            before += place.length();
+            if start >= end {
+                continue;
+            }
+            let Some(own) = buffer.get_mut(start - from..end - from) else {
+                continue;
+            };
+            match (place, &self.spill) {
+                (Place::Memory(at, _), _) => self.slabs.look(array / self.group, |slab| {
+                    own.copy_from_slice(slab.get(*at, skipped..skipped + own.len()));
+                }),
+                (Place::File(at, _), Some(spill)) => spill.read(own, at + skipped as u64)?,
+                // Nothing is in a file that is not there.
+                (Place::File(..), None) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Gives one of the arrays to `take`, piece by piece.
